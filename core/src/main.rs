@@ -1,0 +1,15 @@
+//! The `kindred` binary: the core and the built-in plugins, which register themselves once linked.
+
+use kindred_plugin_campaign_log as _;
+use kindred_plugin_cookies as _;
+use kindred_plugin_crm_import as _;
+use kindred_plugin_dsp_export as _;
+use kindred_plugin_file_events as _;
+use kindred_plugin_hash_identifiers as _;
+use kindred_plugin_lookalike as _;
+use kindred_plugin_rules as _;
+use kindred_plugin_taxonomy as _;
+
+fn main() -> std::process::ExitCode {
+    kindred_core::cli::main()
+}

@@ -1,0 +1,43 @@
+//! A plugin's options: one typed struct gives parsing, validation, the JSON Schema and the reference page.
+
+use crate::{Fault, Problem, Result};
+use schemars::JsonSchema;
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
+
+/// What the host learns from valid options.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// Segments whose membership must be known first.
+    #[serde(default)]
+    pub depends_on: Vec<String>,
+}
+
+/// Parses options; a failure names its place as a JSON pointer.
+///
+/// # Errors
+/// CONFIG with one problem: serde stops at the first.
+pub fn parse<C: DeserializeOwned>(json: &str) -> Result<C> {
+    let mut text = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut text).map_err(|error| {
+        let path = pointer(error.path());
+        let message = error.into_inner().to_string();
+        let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+        Fault::config(vec![Problem::new(path, message)])
+    })
+}
+
+/// The JSON Schema (2020-12) of options.
+pub fn schema<C: JsonSchema>() -> String {
+    serde_json::json!(schemars::schema_for!(C)).to_string()
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}

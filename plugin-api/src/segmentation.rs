@@ -1,0 +1,189 @@
+//! Segmentations say which profiles belong to which segments.
+
+use crate::{Context, Facts, Fault, Manifest, Problem, Result};
+use arrow::{
+    array::RecordBatch,
+    datatypes::{Schema, SchemaRef},
+};
+use schemars::JsonSchema;
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
+
+/// Says which profiles belong to which segments, over profile batches (one row a profile, see
+/// [`crate::columns::profile`]).
+///
+/// Calls, in order: `validate` and `facts` per segment, `open` with all segments of this plugin that can be
+/// evaluated together, `plan`, `bind`, then `evaluate` and `explain`; a model (capability `model`) sees all profiles
+/// in `observe`, then `fit`, before `evaluate`. `close`, drop.
+///
+/// The answer is a function of the batch (and, for a model, of what was fitted): no clock, no memory of earlier
+/// batches. That is what keeps live and batch answers equal.
+pub trait Segmentation: Sized + Send + 'static {
+    /// Who this is.
+    const MANIFEST: Manifest;
+    /// The options of one segment.
+    type Config: DeserializeOwned + JsonSchema;
+
+    /// Checks what types cannot say; touches nothing outside.
+    fn validate(_config: &Self::Config) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What the host must know before it opens anything.
+    fn facts(_config: &Self::Config) -> Facts {
+        Facts::default()
+    }
+
+    /// Opens an instance for these segments; their order gives the ordinals of `evaluate`.
+    ///
+    /// # Errors
+    /// Any; the pipeline does not start.
+    fn open(segments: Vec<Segment<Self::Config>>, context: Context) -> Result<Self>;
+
+    /// Shown every column there is, answers with those it reads.
+    ///
+    /// # Errors
+    /// CONFIG when a segment names a column that is not there; paths start with the segment's ordinal.
+    fn plan(&mut self, catalog: &Schema) -> Result<Needs>;
+
+    /// The schema of the batches that will come: what `plan` asked for.
+    ///
+    /// # Errors
+    /// As `plan`.
+    fn bind(&mut self, input: SchemaRef) -> Result<()>;
+
+    /// Models: one batch of the training pass.
+    ///
+    /// # Errors
+    /// The pass is given up and the last fitted state stays.
+    fn observe(&mut self, _batch: &RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    /// Models: end of the training pass.
+    ///
+    /// # Errors
+    /// As `observe`; DATA when there is too little to learn from, which the summary shows.
+    fn fit(&mut self) -> Result<Fitted> {
+        Err(Fault::unsupported("this segmentation is not a model"))
+    }
+
+    /// Which segments hold for each row.
+    ///
+    /// # Errors
+    /// The step is given up.
+    fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated>;
+
+    /// Why the one profile of `batch` is in a segment, or is not; agrees with `evaluate`.
+    ///
+    /// # Errors
+    /// UNSUPPORTED where there is nothing to tell.
+    fn explain(&mut self, _batch: &RecordBatch, _segment: usize) -> Result<Reason> {
+        Err(Fault::unsupported("this segmentation gives no reasons"))
+    }
+
+    /// Last call.
+    ///
+    /// # Errors
+    /// Logged.
+    fn close(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// One segment of the pipeline file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Segment<C> {
+    /// Its name.
+    pub name: String,
+    /// Its options.
+    pub config: C,
+}
+
+/// What a segmentation reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// Top-level columns of the catalogue (`attr.crm.age`, `in.vip`, `identifiers`) and event columns as
+    /// `events.NAME`.
+    pub columns: Vec<String>,
+    /// How far back events are read, in microseconds before `as_of`; none for all of them.
+    pub look_back_us: Option<i64>,
+}
+
+/// The answer of [`Segmentation::evaluate`], filled row by row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluated {
+    pub(crate) ends: Vec<i32>,
+    pub(crate) ordinals: Vec<u32>,
+    pub(crate) next_change_us: Vec<Option<i64>>,
+}
+
+impl Evaluated {
+    /// With room for so many profiles.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self {
+            ends: Vec::with_capacity(rows),
+            ordinals: Vec::with_capacity(rows),
+            next_change_us: Vec::with_capacity(rows),
+        }
+    }
+
+    /// The next profile: the ordinals of the segments that hold, ascending, and the earliest time after `as_of`
+    /// at which the answer can change with no new event.
+    pub fn push(&mut self, ordinals: impl IntoIterator<Item = u32>, next_change_us: Option<i64>) {
+        self.ordinals.extend(ordinals);
+        self.ends.push(self.ordinals.len() as i32);
+        self.next_change_us.push(next_change_us);
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The ordinals and next change of one row.
+    pub fn row(&self, row: usize) -> (&[u32], Option<i64>) {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        (&self.ordinals[start..self.ends[row] as usize], self.next_change_us[row])
+    }
+}
+
+/// The answer of [`Segmentation::fit`].
+#[derive(Clone, Debug, Default)]
+pub struct Fitted {
+    /// One per segment, in their order: quality and what drives the model; shown in the summary and stored.
+    pub reports: Vec<Report>,
+    /// What `open` gets back in [`Context::state`].
+    pub state: Vec<u8>,
+}
+
+/// What a fitted model is worth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The segment.
+    pub segment: String,
+    /// Named figures in order of importance: `auc`, `lift_at_10`.
+    pub figures: Vec<(String, f64)>,
+    /// What drives the model: feature and weight, strongest first.
+    pub drivers: Vec<(String, f64)>,
+    /// Why there is no model, if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One condition of an explanation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The condition, as the operator wrote it.
+    pub condition: String,
+    /// Whether it holds; none for SQL's unknown.
+    pub holds: Option<bool>,
+    /// The value found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Events or attributes behind the value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Conditions that this one is made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Reason>,
+}
