@@ -1,8 +1,18 @@
 //! The runtime of Kindred: reads a pipeline file, loads its plugins and carries rows from sources to audiences to
 //! destinations, one committed step after another. It names no concrete plugin.
 
+pub mod activate;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consent;
+mod error;
+pub mod identity;
 pub mod log;
 pub mod plugin;
+pub mod profile;
+pub mod segment;
+pub mod step;
+pub mod store;
+
+pub use error::{Error, Result};

@@ -1,1 +1,3 @@
-//! What the tests share.
+//! What the tests share: libraries built for them, and the conformance suite.
+
+pub mod artefacts;

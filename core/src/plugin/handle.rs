@@ -7,13 +7,14 @@ use arrow::{
     datatypes::{Schema, SchemaRef},
 };
 use kindred_plugin_api::{
-    Delivery, Evaluated, Fault, Flushed, Needs, Reason, Reject, Report, columns,
+    Delivery, Evaluated, Fault, Flushed, Needs, Reason, Reject, Report,
     abi::{
         abi_stable::std_types::RResult,
         batch::{Proof, export, export_schema, import, import_schema},
         raw::{Batch, DestinationBox, EnrichmentBox, PollState, R, SegmentationBox, SourceBox},
         rejects,
     },
+    columns,
 };
 
 /// No deadline of the host's own yet: a call may take this long.
@@ -26,15 +27,16 @@ fn done<T>(answer: R<T>) -> Result<T, Fault> {
     }
 }
 
-fn rejected(batch: Batch) -> Result<Vec<Reject>, Fault> {
+fn rejected(batch: Batch, proof: Proof) -> Result<Vec<Reject>, Fault> {
     if batch.array.is_none() {
         return Ok(Vec::new());
     }
-    Ok(rejects::from_batch(&import(batch, &columns::rejects(), Proof::Full)?))
+    Ok(rejects::from_batch(&import(batch, &columns::rejects(), proof)?))
 }
 
 fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, Fault> {
-    serde_json::from_str(text).map_err(|e| Fault::permanent("json", format!("the {what} cannot be read: {e}")))
+    serde_json::from_str(text)
+        .map_err(|e| Fault::permanent("json", format!("the {what} cannot be read: {e}")))
 }
 
 fn unbound() -> Fault {
@@ -141,7 +143,7 @@ impl SourceHandle {
                 let agreed = self.schema.as_ref().ok_or_else(unbound)?;
                 Ok(Polled::Rows {
                     batch: import(polled.batch, agreed, self.proof)?,
-                    rejects: rejected(polled.rejects)?,
+                    rejects: rejected(polled.rejects, self.proof)?,
                     position: polled.position.into(),
                     backlog: polled.backlog_rows,
                 })
@@ -179,7 +181,7 @@ impl EnrichmentHandle {
     pub fn process(&mut self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<Reject>), Fault> {
         let answer = done(self.raw.process(export(batch), DEADLINE_MS))?;
         let out = import(answer.out, self.schema.as_ref().ok_or_else(unbound)?, self.proof)?;
-        let rejects = rejected(answer.rejects)?;
+        let rejects = rejected(answer.rejects, self.proof)?;
         let (came, went) = (batch.num_rows(), out.num_rows() + rejects.len());
         if came != went {
             return Err(Fault::permanent("row-count", format!("{came} rows went in, {went} came out")));
@@ -286,7 +288,7 @@ impl DestinationHandle {
         let flushed = done(self.raw.flush(DEADLINE_MS))?;
         let mut list = Vec::new();
         for batch in flushed.rejects {
-            list.extend(rejected(batch)?);
+            list.extend(rejected(batch, self.proof)?);
         }
         let receipts = json(flushed.receipts_json.as_str(), "receipts")?;
         Ok(Flushed { rows: flushed.rows, rejects: list, receipts })

@@ -115,4 +115,3 @@ extern "C" fn secret(_ctx: u64, name: RStr<'_>) -> R<RString> {
 extern "C" fn now_us(_ctx: u64) -> i64 {
     crate::clock::now_us()
 }
-

@@ -5,9 +5,12 @@ mod handle;
 mod host;
 pub mod library;
 pub mod lock;
+pub mod registry;
+mod worker;
 
 pub use handle::{DestinationHandle, EnrichmentHandle, Polled, SegmentationHandle, SourceHandle};
 pub use host::{Lease, cancel_all};
+pub use worker::{Reply, Worker};
 
 use kindred_plugin_api::{
     Facts, Fault, Kind, ReadManifest,
@@ -128,7 +131,9 @@ impl Plugin {
     /// # Errors
     /// As [`Self::open_source`].
     pub fn open_enrichment(&self, opening: &Opening<'_>) -> Result<EnrichmentHandle, Fault> {
-        let ROption::RSome(open) = self.raw.open_enrichment() else { return Err(self.is_not(Kind::Enrichment)) };
+        let ROption::RSome(open) = self.raw.open_enrichment() else {
+            return Err(self.is_not(Kind::Enrichment));
+        };
         let lease = Lease::new(opening.instance);
         Ok(EnrichmentHandle::new(open(args(opening, &lease)).into_result()?, lease, self.proof()))
     }

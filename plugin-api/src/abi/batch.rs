@@ -106,6 +106,9 @@ fn difference(sent: &Schema, agreed: &Schema) -> String {
     format!("{} columns, agreed were {}", sent.fields().len(), agreed.fields().len())
 }
 
+/// More elements than any array of a batch has; far below where arithmetic on sizes in bits overflows.
+const MOST_ELEMENTS: i64 = 1 << 40;
+
 /// Compares child and buffer counts, recursively, so that a wrong type is refused before a buffer is read.
 fn shape(array: &ArrowArray, kind: &DataType, name: &str) -> Result<(), Fault> {
     let (buffers, children): (i64, Vec<(&str, &DataType)>) = match kind {
@@ -127,8 +130,18 @@ fn shape(array: &ArrowArray, kind: &DataType, name: &str) -> Result<(), Fault> {
             format!("column `{name}` does not have the agreed type {kind}"),
         ));
     }
+    if array.length.saturating_add(array.offset) > MOST_ELEMENTS {
+        return Err(Fault::permanent("batch", format!("column `{name}` claims {} elements", array.length)));
+    }
+    if let DataType::Dictionary(_, values) = kind {
+        // SAFETY: not null, as compared above, and the specification makes it a valid structure.
+        shape(unsafe { &*array.dictionary }, values, name)?;
+    }
     if array.n_buffers > 0 && array.buffers.is_null() || array.n_children > 0 && array.children.is_null() {
         return Err(Fault::permanent("batch", format!("column `{name}` has null pointers for its buffers")));
+    }
+    if last_offset(array, kind) < 0 {
+        return Err(Fault::permanent("batch", format!("column `{name}` has no offset at its end")));
     }
     for (index, (child, kind)) in children.into_iter().enumerate() {
         // SAFETY: the specification gives `n_children` valid pointers, and the count was compared above.
@@ -139,4 +152,25 @@ fn shape(array: &ArrowArray, kind: &DataType, name: &str) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// Where the values of a string or binary array end, zero for other types. It becomes the size of a buffer, and one
+/// that is negative or missing (also answered as negative) ends the process inside arrow, before any validation.
+fn last_offset(array: &ArrowArray, kind: &DataType) -> i64 {
+    let wide = match kind {
+        DataType::Utf8 | DataType::Binary => false,
+        DataType::LargeUtf8 | DataType::LargeBinary => true,
+        _ => return 0,
+    };
+    // SAFETY: `shape` found three buffers and a list of them; buffer 1 has an offset behind the last element, or is
+    // null, which an empty array may have.
+    unsafe {
+        let offsets = *array.buffers.add(1);
+        let last = (array.length + array.offset) as usize;
+        match (offsets.is_null(), wide) {
+            (true, _) => -i64::from(last > 0),
+            (false, true) => offsets.cast::<i64>().add(last).read_unaligned(),
+            (false, false) => i64::from(offsets.cast::<i32>().add(last).read_unaligned()),
+        }
+    }
 }

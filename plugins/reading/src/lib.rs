@@ -1,1 +1,62 @@
-//! TODO
+//! What the file sources share: which files, how they are read, how far, and which column means what.
+//!
+//! A plugin turns its options into [`Files`] (where the rows are) and a [`Mapping`] (what they mean) and wraps a
+//! [`FileSource`]. A row goes this way:
+//!
+//! ```text
+//! path ─ files ─▶ window ─ csv | json ─▶ text ─┐
+//!          └────────────── parquet ────────────┴▶ chunk ─ catalogue ─ convert ─▶ assemble ─▶ batch, rejects
+//! ```
+//!
+//! Everything behind `chunk` works on whole columns. Nothing here depends on the size of a file: text slides through
+//! a window, Parquet comes row group by row group, only a catalogue is held in memory.
+//!
+//! # Positions
+//!
+//! A position says of each file that was begun its name, a hash of its first 4 KiB, and how many rows are read.
+//! A file that was read to its end is not opened again; one that grew is read on where it ended, a last line without
+//! line end once more; one whose beginning changed is read as a new file.
+//!
+//! # Rejects
+//!
+//! | code | the row |
+//! |---|---|
+//! | `ragged-row` | has more or fewer fields than the header |
+//! | `unclosed-quote` | opens a quote that the row limit or the file does not close; reading goes on with the next line |
+//! | `row-too-long` | is longer than `text.max_row_bytes` |
+//! | `nul-byte`, `encoding` | holds a NUL, or bytes that are not valid in the file's encoding |
+//! | `json` | is not one JSON object |
+//! | `truncated`, `corrupt` | is the first that a packed file could not give; the file ends there |
+//! | `value` | holds something that cannot be read as what the options say |
+//! | `identifier` | holds an identifier that its kind refuses |
+//! | `no-identifier` | holds none at all |
+
+mod assemble;
+mod catalogue;
+mod chunk;
+mod convert;
+mod csv;
+mod files;
+mod flaws;
+mod json;
+mod mapping;
+mod number;
+mod options;
+mod parquet;
+mod plan;
+mod position;
+mod read;
+mod source;
+mod spec;
+mod text;
+mod time;
+mod window;
+
+pub use files::Format;
+pub use mapping::{Field, Mapping, Rest};
+pub use options::{Columns, ConstantOr, Names, Short};
+pub use source::{FileSource, Files, check, problems};
+pub use spec::{
+    CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
+};
+pub use text::{HeaderRow, TextConfig};

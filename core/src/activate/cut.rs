@@ -1,0 +1,158 @@
+//! Cuts a delivery: compares what a destination should have with what it has, and freezes the difference.
+
+use super::{Delivered, Pending, delivered, pending};
+use crate::{
+    Result,
+    config::Destination,
+    profile::{
+        Profile,
+        batch::{consent_text, identifiers},
+    },
+    segment::{bitmap, bytes},
+    store::{Store, tables::Change},
+};
+use arrow::{
+    array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array},
+    ipc::writer::StreamWriter,
+};
+use kindred_plugin_api::{Delivery, DeliverySegment, Mode, columns};
+use roaring::RoaringBitmap;
+use std::{collections::BTreeMap, sync::Arc};
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Rows of one batch of a delivery.
+const BATCH: usize = 8_192;
+
+/// What was cut for one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Audiences held back because they are too small, with their size.
+    pub held_back: Vec<(String, u64)>,
+    /// Rows frozen.
+    pub rows: u64,
+}
+
+/// One audience of a delivery in the making.
+struct Audience {
+    segment: String,
+    adds: RoaringBitmap,
+    removes: RoaringBitmap,
+    then: RoaringBitmap,
+}
+
+/// Freezes what a destination should get now; nothing when it has everything or a delivery still waits.
+///
+/// # Errors
+/// When the store fails.
+pub fn cut(
+    store: &mut Store,
+    change: &mut Change,
+    destination: &Destination,
+    members: &BTreeMap<String, RoaringBitmap>,
+    as_of_us: i64,
+) -> Result<Cut> {
+    let mut done = Cut::default();
+    if pending(store, &destination.name)?.is_some() {
+        return Ok(done);
+    }
+    let has = delivered(store, &destination.name)?;
+    let mut audiences = Vec::new();
+    for segment in segments(destination, &has) {
+        let wanted = match members.get(segment) {
+            Some(members) if destination.segments.contains(segment) => consenting(store, members)?,
+            _ => RoaringBitmap::new(),
+        };
+        let before = bitmap(has.members.get(segment).map_or(&[][..], |b| b))?;
+        let standing: RoaringBitmap = before.iter().map(|p| store.identity.canonical(p)).collect();
+        let small = wanted.len() < destination.minimum_audience;
+        if small && !wanted.is_empty() {
+            done.held_back.push((segment.clone(), wanted.len()));
+        }
+        // Too small to add to, never too small to remove from.
+        let then = if small { &wanted & &standing } else { wanted };
+        let removes = &standing - &then;
+        audiences.push(Audience { segment: segment.clone(), adds: &then - &before, removes, then });
+    }
+    if audiences.iter().all(|a| a.adds.is_empty() && a.removes.is_empty()) {
+        return Ok(done);
+    }
+    if destination.mode == Mode::Full {
+        for audience in &mut audiences {
+            audience.adds = audience.then.clone();
+            audience.removes = RoaringBitmap::new();
+        }
+    }
+    let frozen = freeze(store, destination, has.sequence + 1, audiences, as_of_us)?;
+    done.rows = frozen.delivery.segments.iter().map(|s| s.adds + s.removes).sum();
+    change.put(&store.tables.outbox, &destination.name, &frozen)?;
+    Ok(done)
+}
+
+/// The destination's segments, and those that it had and should lose.
+fn segments<'a>(destination: &'a Destination, has: &'a Delivered) -> Vec<&'a String> {
+    let mut all: Vec<&String> = destination.segments.iter().chain(has.members.keys()).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The third consent gate: looked up again at send.
+fn consenting(store: &mut Store, members: &RoaringBitmap) -> Result<RoaringBitmap> {
+    let mut kept = RoaringBitmap::new();
+    for profile in members {
+        if store.profiles.get(&store.tables, profile)?.consents() {
+            kept.insert(profile);
+        }
+    }
+    Ok(kept)
+}
+
+fn freeze(
+    store: &mut Store,
+    destination: &Destination,
+    sequence: u64,
+    audiences: Vec<Audience>,
+    as_of_us: i64,
+) -> Result<Pending> {
+    let schema = columns::activation();
+    let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
+    let mut segments = Vec::new();
+    let mut then = BTreeMap::new();
+    for audience in audiences {
+        for (operation, profiles) in [("add", &audience.adds), ("remove", &audience.removes)] {
+            let profiles: Vec<u32> = profiles.iter().collect();
+            for part in profiles.chunks(BATCH) {
+                writer.write(&rows(store, &audience.segment, operation, part, as_of_us)?)?;
+            }
+        }
+        if !audience.then.is_empty() {
+            then.insert(audience.segment.clone(), bytes(&audience.then));
+        }
+        let (adds, removes) = (audience.adds.len(), audience.removes.len());
+        segments.push(DeliverySegment { segment: audience.segment, adds, removes });
+    }
+    let rows = writer.into_inner()?;
+    let mut name = format!("{} {sequence} ", destination.name).into_bytes();
+    name.extend(&rows);
+    let id = format!("{:032x}", xxh3_128(&name));
+    let delivery = Delivery { id, sequence, mode: destination.mode, created_us: as_of_us, segments };
+    Ok(Pending { delivery, rows, then })
+}
+
+fn rows(store: &mut Store, segment: &str, operation: &str, profiles: &[u32], as_of_us: i64) -> Result<RecordBatch> {
+    let mut records: Vec<Arc<Profile>> = Vec::with_capacity(profiles.len());
+    for profile in profiles {
+        records.push(store.profiles.get(&store.tables, *profile)?);
+    }
+    let same = |text: &str| Arc::new(StringArray::from_iter_values(profiles.iter().map(|_| text)));
+    let since = TimestampMicrosecondArray::from_value(as_of_us, profiles.len()).with_timezone("+00:00");
+    let columns: Vec<ArrayRef> = vec![
+        same(segment),
+        same(operation),
+        Arc::new(UInt32Array::from(profiles.to_vec())),
+        identifiers(records.iter().map(|r| &**r)),
+        Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),
+        Arc::new(since),
+    ];
+    Ok(RecordBatch::try_new(columns::activation(), columns)?)
+}

@@ -1,0 +1,51 @@
+//! Activation: what a destination has, what it should have, and the delivery that makes up the difference.
+//!
+//! A delivery is frozen before it is sent: its rows and its id are committed to the outbox, and only its
+//! acknowledgement moves what the destination is known to have. A crash anywhere between sends the same bytes again.
+
+mod cut;
+mod send;
+
+pub use cut::cut;
+pub use send::{Sent, send_pending};
+
+use crate::{Result, store::{Store, tables}};
+use kindred_plugin_api::Delivery;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A frozen delivery that waits for its acknowledgement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pending {
+    /// What it is.
+    pub delivery: Delivery,
+    /// Its rows, an Arrow IPC stream of [`kindred_plugin_api::columns::activation`].
+    pub rows: Vec<u8>,
+    /// What the destination has once it is acknowledged: segment → serialised bitmap.
+    pub then: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a destination is known to have.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Number of the last acknowledged delivery.
+    pub sequence: u64,
+    /// Segment → serialised bitmap.
+    pub members: BTreeMap<String, Vec<u8>>,
+}
+
+/// The delivery that waits at a destination, if there is one.
+///
+/// # Errors
+/// When the database fails.
+pub fn pending(store: &Store, destination: &str) -> Result<Option<Pending>> {
+    tables::read(&store.tables.outbox, destination)
+}
+
+/// What a destination is known to have.
+///
+/// # Errors
+/// When the database fails.
+pub fn delivered(store: &Store, destination: &str) -> Result<Delivered> {
+    Ok(tables::read(&store.tables.delivered, destination)?.unwrap_or_default())
+}

@@ -1,0 +1,30 @@
+//! `kindred check` and `kindred schema`.
+
+use super::{File, Outcome, load, print_json};
+use crate::{config, plugin::registry::Registry};
+use std::process::ExitCode;
+
+pub(super) fn check(registry: &Registry, file: &File, json: bool) -> Outcome {
+    let pipeline = load(registry, file, json)?;
+    let (sources, segments) = (pipeline.sources.len(), pipeline.segments.len());
+    let (enrichments, destinations) = (pipeline.enrichments.len(), pipeline.destinations.len());
+    if json {
+        print_json(&serde_json::json!({
+            "pipeline": pipeline.name, "sources": sources, "enrichments": enrichments, "segments": segments,
+            "destinations": destinations, "problems": [],
+        }));
+    } else {
+        println!(
+            "{}: pipeline `{}` is fine: {sources} sources, {enrichments} enrichments, {segments} segments, \
+             {destinations} destinations",
+            file.file.display(),
+            pipeline.name
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn schema(registry: &Registry) -> Outcome {
+    println!("{:#}", config::schema(registry));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,139 @@
+//! The command line. Each subcommand has a file; all print a table for people or, with `--json`, one JSON value.
+//!
+//! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
+#![allow(clippy::print_stdout, reason = "standard output is what these commands are for")]
+
+mod check;
+mod inspect;
+mod plugins;
+pub mod progress;
+mod run;
+mod table;
+
+use crate::{
+    Error, config::{self, Pipeline},
+    log,
+    plugin::registry::Registry,
+};
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// An open Data Management Platform: collects what people do, joins it into profiles, keeps audiences true and
+/// activates them. One pipeline file, plugins for everything that touches the outside.
+#[derive(Debug, Parser)]
+#[command(name = "kindred", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Show details: what plugins log, the whole text of layout errors.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    /// Print JSON for machines instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a pipeline file: every error at once, with its place and what is allowed.
+    Check(File),
+    /// Run a pipeline until its sources end, deliver what changed, print a summary.
+    Run(run::Options),
+    /// Sizes of the audiences in the store; with --members, who is in one.
+    Segments(inspect::SegmentsOptions),
+    /// Why a profile is in a segment, or is not.
+    Explain(inspect::ExplainOptions),
+    /// Rows that could not be used.
+    #[command(subcommand)]
+    DeadLetters(inspect::DeadLetters),
+    /// Plugins: built in, or in libraries.
+    #[command(subcommand)]
+    Plugin(plugins::Command),
+    /// Print the JSON Schema of pipeline files, for editors.
+    Schema,
+}
+
+/// A pipeline file and its variables.
+#[derive(Clone, Debug, Args)]
+struct File {
+    /// The pipeline file.
+    file: PathBuf,
+    /// Set a variable of `[vars]`. A value that starts with ./ or ../ is a path from the current directory.
+    #[arg(long, value_name = "NAME=VALUE")]
+    set: Vec<String>,
+}
+
+/// Why a command ended early.
+enum Failure {
+    /// Printed already; exit code 2.
+    Reported,
+    /// A wrong argument; exit code 2.
+    Usage(String),
+    /// Exit code 1.
+    Failed(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Outcome = Result<ExitCode, Failure>;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log::set_verbose(cli.verbose);
+    let registry = Registry::new();
+    let outcome = match &cli.command {
+        Command::Check(file) => check::check(&registry, file, cli.json),
+        Command::Run(options) => run::run(&registry, options, cli.json),
+        Command::Segments(options) => inspect::segments(&registry, options, cli.json),
+        Command::Explain(options) => inspect::explain(&registry, options, cli.json),
+        Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
+        Command::Plugin(command) => plugins::run(&registry, command, cli.json),
+        Command::Schema => check::schema(&registry),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(Failure::Reported) => ExitCode::from(2),
+        Err(Failure::Usage(message)) => {
+            report(&message, None, cli.json);
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            report(&error.to_string(), error.help(), cli.json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(message: &str, help: Option<String>, json: bool) {
+    if json {
+        println!("{}", serde_json::json!({"error": message, "help": help}));
+        return;
+    }
+    eprintln!("error: {message}");
+    if let Some(help) = help {
+        eprintln!("help: {help}");
+    }
+}
+
+/// Reads the pipeline file; prints every problem.
+fn load(registry: &Registry, file: &File, json: bool) -> Result<Pipeline, Failure> {
+    let sets: Result<Vec<_>, String> = file.set.iter().map(|s| config::set_argument(s)).collect();
+    let sets = sets.map_err(Failure::Usage)?;
+    config::load(&file.file, &sets, registry).map_err(|problems| {
+        if json {
+            println!("{}", serde_json::json!({"problems": problems.to_json()}));
+        } else {
+            eprint!("{}", problems.report());
+        }
+        Failure::Reported
+    })
+}
+
+fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::json!(value));
+}

@@ -1,0 +1,134 @@
+//! `kindred run`.
+
+use super::{File, Outcome, load, print_json, progress::Progress, table};
+use crate::{
+    Error, log,
+    plugin::registry::Registry,
+    step::{self, summary::Summary},
+};
+use clap::Args;
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use table::{count, number};
+
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: File,
+    /// No progress line.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome {
+    let pipeline = load(registry, &options.file, json)?;
+    let stop = stop_on_signal()?;
+    let progress = Progress::start(options.quiet || json);
+    let summary = step::run(&pipeline, registry, &progress, &stop)?;
+    drop(progress);
+    if json {
+        print_json(&summary);
+    } else {
+        print(&summary);
+    }
+    Ok(if summary.interrupted {
+        ExitCode::from(130)
+    } else if summary.destinations.values().any(|d| d.pending.is_some()) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The first signal drains, the second ends at once: what was committed is safe either way.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::io("the signal handler"))?;
+    let wait = move || {
+        runtime.block_on(async {
+            while signal().await.is_ok() {
+                if seen.swap(true, Ordering::AcqRel) {
+                    std::process::exit(130);
+                }
+                log::warn("stopping after this step; once more to stop at once");
+            }
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(Error::io("the signal handler"))?;
+    Ok(stop)
+}
+
+async fn signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn print(summary: &Summary) {
+    let sources = summary.sources.iter().map(|(name, s)| {
+        let reasons: Vec<String> = s.reasons.iter().map(|(code, n)| format!("{code} {}", number(*n))).collect();
+        let rejected = match s.rejected {
+            0 => String::new(),
+            n => format!("{} ({})", number(n), reasons.join(", ")),
+        };
+        let cells = [s.read, s.events, s.attributes, s.duplicates, s.suppressed].map(count);
+        [name.clone()].into_iter().chain(cells).chain([rejected]).collect()
+    });
+    let header = ["source", ">rows read", ">events", ">attributes", ">duplicates", ">no consent", ">rejected"];
+    table::print("", &header, sources.collect());
+    let segments = summary.segments.iter().map(|(name, s)| {
+        vec![name.clone(), s.title.clone(), number(s.size), count(s.entered), count(s.left)]
+    });
+    table::print("", &["segment", "", ">size", ">entered", ">left"], segments.collect());
+    models(summary);
+    let destinations = summary.destinations.iter().map(|(name, d)| {
+        let held: Vec<String> = d.held_back.iter().map(|(s, n)| format!("{s} ({n})")).collect();
+        let cells = [d.delivered, d.rejected].map(count);
+        let pending = d.pending.clone().unwrap_or_default();
+        [name.clone()].into_iter().chain(cells).chain([held.join(", "), pending]).collect()
+    });
+    let header = ["destination", ">rows delivered", ">rejected", "below minimum audience", "pending"];
+    table::print("", &header, destinations.collect());
+    let read: u64 = summary.sources.values().map(|s| s.read).sum();
+    let rate = read as f64 / summary.seconds.max(1e-9);
+    println!(
+        "{}{} profiles, {} events in the store; {} rows in {:.2} s ({} rows/s), {} commits{}",
+        if summary.interrupted { "interrupted; " } else { "" },
+        number(summary.profiles),
+        number(summary.events),
+        number(read),
+        summary.seconds,
+        number(rate as u64),
+        summary.steps,
+        summary.as_of.as_ref().map(|t| format!(", as of {t}")).unwrap_or_default(),
+    );
+    let rejected: u64 = summary.sources.values().map(|s| s.rejected).sum();
+    if rejected > 0 {
+        println!("see rejected rows with `kindred dead-letters list FILE`");
+    }
+}
+
+fn models(summary: &Summary) {
+    for model in &summary.models {
+        if let Some(problem) = &model.problem {
+            println!("model of `{}`: {problem}\n", model.segment);
+            continue;
+        }
+        let figures: Vec<String> = model.figures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+        let drivers = model.drivers.iter().map(|(name, weight)| vec![name.clone(), format!("{weight:+.3}")]);
+        let title = format!("model of `{}`: {}", model.segment, figures.join(", "));
+        table::print(&title, &["driver", ">weight"], drivers.collect());
+    }
+}

@@ -1,0 +1,47 @@
+//! Ages such as `13 months`, for how long events are kept.
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// What may be written.
+pub(super) const ALLOWED: &str = "write a number and a unit: hours, days, weeks, months or years, such as `13 months`";
+
+/// Microseconds. Months and years are parts of a year of 365.25 days, in whole days: 13 months are 395 days.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let number: i64 = match number.parse() {
+        Ok(number) if number <= 100_000 => number,
+        Ok(_) => return Err("more than a hundred thousand".to_owned()),
+        Err(_) => return Err("no whole number at the start".to_owned()),
+    };
+    let us = match unit.trim() {
+        "h" | "hour" | "hours" => number * (DAY_US / 24),
+        "d" | "day" | "days" => number * DAY_US,
+        "w" | "week" | "weeks" => number * 7 * DAY_US,
+        "month" | "months" => number * 1461 / 48 * DAY_US,
+        "year" | "years" => number * 1461 / 4 * DAY_US,
+        "" => return Err("no unit".to_owned()),
+        other => return Err(format!("unknown unit `{other}`")),
+    };
+    if us == 0 { Err("nothing would be kept".to_owned()) } else { Ok(us) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages() {
+        assert_eq!(parse("13 months"), Ok(395 * DAY_US));
+        assert_eq!(parse("400days"), Ok(400 * DAY_US));
+        assert_eq!(parse("2 years"), Ok(730 * DAY_US));
+        assert_eq!(parse("36 h"), Ok(DAY_US * 3 / 2));
+        for bad in ["", "months", "13", "13 moons", "-1 days", "0 days", "99999999999999999999 days", "200000 years"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert!(parse("100000 years").is_ok());
+    }
+}

@@ -1,0 +1,282 @@
+//! From a tree to a pipeline: names, references, plugins and their options.
+
+use super::{
+    Clock, Destination, Enrichment, Pipeline, Plugins, Segment, Source, age,
+    file::{self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable},
+    graph,
+    near::{instead, quoted},
+    options::{Shelf, mention},
+    problem::{Problem, Span},
+    shape::Shape,
+    tree::{Entry, Node, Value},
+};
+use kindred_plugin_api::Kind;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use std::{collections::BTreeSet, path::Path};
+
+/// The pipeline, as far as it can be made; it counts only when no problem was found.
+pub(super) fn pipeline(
+    file: &Path,
+    source: &str,
+    root: &Node,
+    plugins: &dyn Plugins,
+    problems: &mut Vec<Problem>,
+) -> Option<Pipeline> {
+    let base_dir = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let schema = serde_json::json!(schemars::schema_for!(File));
+    let json = Shape { root: &schema, source, problems }.read(root, &schema, "")?;
+    let well_formed = problems.is_empty();
+    let mut build = Build { root, json, well_formed, shelf: Shelf { plugins, base_dir, source }, problems };
+    let sources = build.sources();
+    let enrichments = build.enrichments(&sources);
+    let segments = build.segments();
+    let destinations = build.destinations();
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let head = build.head(&name);
+    Some(Pipeline { file: file.to_owned(), base_dir: base_dir.to_owned(), sources, enrichments, segments, destinations, ..head? })
+}
+
+struct Build<'a> {
+    root: &'a Node,
+    /// The tree as JSON, without what has the wrong shape.
+    json: Json,
+    well_formed: bool,
+    shelf: Shelf<'a>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Build<'a> {
+    fn typed<T: DeserializeOwned>(&mut self, pointer: &str, node: &Node) -> Option<T> {
+        match serde_json::from_value(self.json.pointer(pointer)?.clone()) {
+            Ok(part) => Some(part),
+            Err(error) => {
+                // Otherwise the walk over the schema has told the reason.
+                if self.well_formed {
+                    self.problems.push(Problem::at(&node.span, error.to_string()));
+                }
+                None
+            }
+        }
+    }
+
+    /// The tables `[stage.NAME]`, with their names checked.
+    fn named<T: DeserializeOwned>(&mut self, stage: &str) -> Vec<(&'a Entry, T)> {
+        let entries = self.root.get(stage).map(Node::entries).unwrap_or_default();
+        let mut out = Vec::new();
+        for entry in entries {
+            self.check_name(stage, &entry.key, &entry.key_span);
+            let pointer = format!("/{stage}/{}", entry.key.replace('~', "~0").replace('/', "~1"));
+            out.extend(self.typed(&pointer, &entry.node).map(|part| (entry, part)));
+        }
+        out
+    }
+
+    fn check_name(&mut self, stage: &str, name: &str, span: &Span) {
+        let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if !name.starts_with(good) || !name.chars().all(|c| good(c) || c == '_' || c == '-') {
+            let problem = Problem::at(span, format!("`{name}` cannot be a name in `{stage}`")).found("not a name");
+            let help = "names are lowercase letters, digits, `-` and `_`, and start with a letter or a digit";
+            self.problems.push(problem.help(help));
+        }
+    }
+
+    fn names(&self, stage: &str) -> Vec<&'a str> {
+        self.root.get(stage).map(Node::entries).unwrap_or_default().iter().map(|e| e.key.as_str()).collect()
+    }
+
+    fn head(&mut self, stem: &str) -> Option<Pipeline> {
+        let node = self.root.get("pipeline")?;
+        let table: PipelineTable = self.typed("/pipeline", node)?;
+        let retention_us = age::parse(&table.retention).unwrap_or_else(|why| {
+            let message = format!("`pipeline.retention` is not an age: {why}");
+            let problem = Problem::at(&node.span_of("retention"), message).found("not an age");
+            self.problems.push(problem.help(age::ALLOWED));
+            0
+        });
+        let clock = clock(&table.clock).unwrap_or_else(|| {
+            let problem = Problem::at(&node.span_of("clock"), "`pipeline.clock` is neither a clock nor a moment");
+            let help = "write `wall`, `events`, or a moment with its offset such as `2026-01-31T00:00:00Z`";
+            self.problems.push(problem.found("not a clock").help(help));
+            Clock::Wall
+        });
+        for (key, value) in [("name", &table.name), ("store", &table.store)] {
+            if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+                let problem = Problem::at(&node.span_of(key), format!("`pipeline.{key}` is empty"));
+                self.problems.push(problem.found("nothing").help("write at least one letter, or leave the key out"));
+            }
+        }
+        Some(Pipeline {
+            file: Default::default(),
+            base_dir: Default::default(),
+            name: table.name.unwrap_or_else(|| stem.to_owned()),
+            store: self.shelf.base_dir.join(table.store.unwrap_or_default()),
+            retention_us,
+            clock,
+            step_rows: table.step_rows,
+            raw_identifiers: table.raw_identifiers,
+            sources: Vec::new(),
+            enrichments: Vec::new(),
+            segments: Vec::new(),
+            destinations: Vec::new(),
+        })
+    }
+
+    fn sources(&mut self) -> Vec<Source> {
+        if self.names("sources").is_empty() && self.root.get("sources").is_none_or(|n| matches!(n.value, Value::Table(_))) {
+            let problem = Problem::at(&(0..0), "the pipeline has no sources");
+            let help = "add at least one: `[sources.NAME]` with a `plugin`";
+            self.problems.push(problem.help(format!("{help}; {}", self.kinds(Kind::Source))));
+        }
+        let mut out = Vec::new();
+        for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
+            let config = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
+            let SourceTable { plugin, party, consent, .. } = table;
+            out.push(Source { name: key.clone(), plugin, party, consent, config });
+        }
+        out
+    }
+
+    fn enrichments(&mut self, sources: &[Source]) -> Vec<Enrichment> {
+        let nodes = self.root.get("enrichments").map(Node::items).unwrap_or_default();
+        let mut out = Vec::new();
+        let mut taken = BTreeSet::new();
+        // Items of the wrong type are missing in the JSON, and then the numbers differ.
+        let tables = nodes.iter().filter(|node| matches!(node.value, Value::Table(_)));
+        for (i, node) in tables.enumerate() {
+            let Some(table) = self.typed::<EnrichmentTable>(&format!("/enrichments/{i}"), node) else { continue };
+            let config = self.options(&table.plugin, node, Kind::Enrichment, &format!("enrichments[{i}]"));
+            let name = table.name.unwrap_or_else(|| self.manifest_name(&table.plugin));
+            let span = node.get("name").or(node.get("plugin")).unwrap_or(node).span.clone();
+            self.check_name("enrichments", &name, &span);
+            if !taken.insert(name.clone()) {
+                let problem = Problem::at(&span, format!("two enrichments are called `{name}`")).found("the second");
+                self.problems.push(problem.help("give one of them another `name`"));
+            }
+            self.references("from", node, "sources");
+            let from = table.from.unwrap_or_else(|| sources.iter().map(|s| s.name.clone()).collect());
+            out.push(Enrichment { name, plugin: table.plugin, from, config });
+        }
+        out
+    }
+
+    fn segments(&mut self) -> Vec<Segment> {
+        let mut out = Vec::new();
+        let mut configs = Vec::new();
+        for (Entry { key, node, .. }, table) in self.named::<SegmentTable>("segments") {
+            let rules = table.plugin == file::RULES;
+            let path = format!("segments.{key}");
+            let config = self.rule(node, rules, &table.plugin, &path);
+            let plugin = self.shelf.find(&table.plugin, node, Kind::Segmentation, self.problems);
+            let path = if rules && node.get("config").is_none() { path } else { format!("{path}.config") };
+            let checked = plugin.and_then(|p| self.shelf.options(&p, &config, &path, self.problems));
+            let (json, facts) = checked.unwrap_or_default();
+            let title = table.title.unwrap_or_else(|| key.clone());
+            let depends_on = facts.depends_on;
+            out.push(Segment { name: key.clone(), title, plugin: table.plugin, config: json, depends_on });
+            configs.push(config);
+        }
+        self.dependencies(&out, &configs);
+        out
+    }
+
+    /// The options of a segment, with its rule among them.
+    fn rule(&mut self, node: &Node, rules: bool, plugin: &str, path: &str) -> Node {
+        let mut config = node.get("config").cloned().unwrap_or_else(|| Node::empty(&node.span));
+        let Some(rule) = node.entry("rule") else { return config };
+        if !rules {
+            let problem = Problem::at(&rule.key_span, format!("`{path}.rule` is for plugin `{}`", file::RULES));
+            let help = format!("leave `plugin` out, or put the options of `{plugin}` under `config`");
+            self.problems.push(problem.found(format!("the plugin is `{plugin}`")).help(help));
+        } else if let Value::Table(entries) = &mut config.value {
+            if entries.iter().any(|entry| entry.key == "rule") {
+                let problem = Problem::at(&rule.key_span, format!("`{path}` has two rules")).found("the second");
+                self.problems.push(problem.help("keep `rule`, and take it out of `config`"));
+            }
+            entries.push(rule.clone());
+        }
+        config
+    }
+
+    fn dependencies(&mut self, segments: &[Segment], configs: &[Node]) {
+        let names = self.names("segments");
+        for (segment, config) in segments.iter().zip(configs) {
+            for missing in segment.depends_on.iter().filter(|name| !names.contains(&name.as_str())) {
+                let span = mention(config, missing).unwrap_or_else(|| config.span.clone());
+                let message = format!("segment `{}` refers to `{missing}`, which does not exist", segment.name);
+                let problem = Problem::at(&span, message).found("no such segment");
+                self.problems.push(problem.help(instead(missing, "segments", &names)));
+            }
+        }
+        for cycle in graph::cycles(segments) {
+            let first = segments.iter().zip(configs).find(|(segment, _)| segment.name == cycle[0]);
+            let Some((_, config)) = first else { continue };
+            let next = cycle.get(1).unwrap_or(&cycle[0]);
+            let span = mention(config, next).unwrap_or_else(|| config.span.clone());
+            let path: Vec<String> = cycle.iter().chain([&cycle[0]]).map(|name| format!("`{name}`")).collect();
+            let problem = Problem::at(&span, format!("segments depend on each other: {}", path.join(" → ")));
+            self.problems.push(problem.found("closes a circle").help("take one of these references out"));
+        }
+    }
+
+    fn destinations(&mut self) -> Vec<Destination> {
+        let mut out = Vec::new();
+        for (Entry { key, node, .. }, table) in self.named::<DestinationTable>("destinations") {
+            let config = self.options(&table.plugin, node, Kind::Destination, &format!("destinations.{key}"));
+            self.references("segments", node, "segments");
+            if table.isolation == Isolation::Process {
+                let message = "isolation `process` is not available in this version";
+                let problem = Problem::at(&node.span_of("isolation"), message).found("not available");
+                self.problems.push(problem.help("leave `isolation` out, or write `none`: the plugin runs in this process"));
+            }
+            let DestinationTable { plugin, segments, mode, minimum_audience, on_error, .. } = table;
+            let segments = segments.unwrap_or_default();
+            out.push(Destination { name: key.clone(), plugin, segments, mode, minimum_audience, on_error, config });
+        }
+        out
+    }
+
+    /// Names in the list `key` that must be tables of `stage`, each once.
+    fn references(&mut self, key: &str, node: &Node, stage: &str) {
+        let names = self.names(stage);
+        let mut seen = BTreeSet::new();
+        for item in node.get(key).map(Node::items).unwrap_or_default() {
+            let Value::Text(text) = &item.value else { continue };
+            let (name, one) = (text.value.as_str(), stage.trim_end_matches('s'));
+            if !names.contains(&name) {
+                let problem = Problem::at(&item.span, format!("unknown {one} `{name}`")).found(format!("no such {one}"));
+                self.problems.push(problem.help(instead(name, stage, &names)));
+            } else if !seen.insert(name) {
+                let problem = Problem::at(&item.span, format!("`{name}` stands in `{key}` twice")).found("the second");
+                self.problems.push(problem.help("take it out"));
+            }
+        }
+    }
+
+    /// The checked options of a part that keeps them under `config`.
+    fn options(&mut self, name: &str, node: &Node, kind: Kind, path: &str) -> Json {
+        let empty = Node::empty(&node.span);
+        let plugin = self.shelf.find(name, node, kind, self.problems);
+        let config = node.get("config").unwrap_or(&empty);
+        let path = format!("{path}.config");
+        plugin.and_then(|p| self.shelf.options(&p, config, &path, self.problems)).unwrap_or_default().0
+    }
+
+    fn manifest_name(&self, plugin: &str) -> String {
+        let found = self.shelf.plugins.find(plugin, self.shelf.base_dir);
+        found.map_or_else(|_| plugin.to_owned(), |found| found.manifest.name)
+    }
+
+    fn kinds(&self, kind: Kind) -> String {
+        let names = self.shelf.plugins.names(kind);
+        format!("{} plugins: {}", kind.name(), quoted(names.iter().map(String::as_str)))
+    }
+}
+
+fn clock(text: &str) -> Option<Clock> {
+    match text {
+        "wall" => Some(Clock::Wall),
+        "events" => Some(Clock::Events),
+        moment => Some(Clock::Fixed(moment.parse::<jiff::Timestamp>().ok()?.as_microsecond())),
+    }
+}

@@ -1,0 +1,193 @@
+//! The keys of a pipeline file, once. These structs and their comments are what the reader accepts, what its errors say,
+//! the JSON Schema for editors and the reference page.
+
+use super::{ConsentDefault, OnError, Party};
+use kindred_plugin_api::Mode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+
+/// Names of sources, enrichments, segments and destinations.
+pub(super) const NAME: &str = "[a-z0-9][a-z0-9_-]*";
+
+/// The plugin of a segment that names none.
+pub(super) const RULES: &str = "rules";
+
+/// Options of the plugin.
+pub(super) type Options = Map<String, Json>;
+
+/// A Kindred pipeline: from sources to audiences to destinations.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: the parts are read one by one, so that one bad part hides none")]
+pub(super) struct File {
+    /// What holds for the whole pipeline: `[pipeline]`.
+    pipeline: PipelineTable,
+    /// Variables: `${NAME}` anywhere in a string is replaced, `--set NAME=VALUE` overrides. `${env:NAME}` is a secret from
+    /// the environment; `$${` stands for the characters `${`.
+    #[schemars(default)]
+    vars: BTreeMap<String, Variable>,
+    /// Where rows come from: `[sources.NAME]`.
+    #[schemars(default, extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]
+    sources: BTreeMap<String, SourceTable>,
+    /// What happens to the rows, in this order: `[[enrichments]]`.
+    #[schemars(default)]
+    enrichments: Vec<EnrichmentTable>,
+    /// Who belongs to which audience: `[segments.NAME]`.
+    #[schemars(default, extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]
+    segments: BTreeMap<String, SegmentTable>,
+    /// Where audiences go: `[destinations.NAME]`.
+    #[schemars(default, extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]
+    destinations: BTreeMap<String, DestinationTable>,
+}
+
+/// A string or a number.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum Variable {
+    Text(String),
+    Number(f64),
+}
+
+/// `[pipeline]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PipelineTable {
+    /// Name of the pipeline. Default: the file's name.
+    pub(super) name: Option<String>,
+    /// Folder of the store, from the folder of the file.
+    #[schemars(required)]
+    pub(super) store: Option<String>,
+    /// Age at which events are dropped: `13 months`, `400 days`.
+    #[serde(default = "retention")]
+    pub(super) retention: String,
+    /// The moment that audiences are true at: `wall` (the wall clock), `events` (the latest event time, for replays of
+    /// old data), or a moment such as `2026-01-31T00:00:00Z`.
+    #[serde(default = "clock")]
+    pub(super) clock: String,
+    /// Rows that one step takes from each source.
+    #[serde(default = "step_rows")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(super) step_rows: usize,
+    /// Namespaces whose raw values may be stored, such as `email` and `phone`; others are refused unless hashed.
+    #[serde(default)]
+    pub(super) raw_identifiers: Vec<String>,
+}
+
+/// `[sources.NAME]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceTable {
+    /// A built-in, an entry of `kindred.lock`, or a library such as `./libacme.so`.
+    pub(super) plugin: String,
+    /// Whose data it is.
+    #[serde(default)]
+    pub(super) party: Party,
+    /// What a row without a consent of its own counts as.
+    #[serde(default)]
+    pub(super) consent: ConsentDefault,
+    /// Options of the plugin.
+    #[serde(default)]
+    #[expect(dead_code, reason = "read with its places, by the plugin's own schema")]
+    config: Options,
+}
+
+/// `[[enrichments]]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EnrichmentTable {
+    /// Name of this step. Default: the plugin's name.
+    pub(super) name: Option<String>,
+    /// A built-in, an entry of `kindred.lock`, or a library such as `./libacme.so`.
+    pub(super) plugin: String,
+    /// Sources that it applies to. Default: all.
+    pub(super) from: Option<Vec<String>>,
+    /// Options of the plugin.
+    #[serde(default)]
+    #[expect(dead_code, reason = "as in SourceTable")]
+    config: Options,
+}
+
+/// `[segments.NAME]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SegmentTable {
+    /// Title for people. Default: the name.
+    pub(super) title: Option<String>,
+    /// A built-in, an entry of `kindred.lock`, or a library such as `./libacme.so`.
+    #[serde(default = "rules")]
+    pub(super) plugin: String,
+    /// The rule, a condition on profiles; of plugin `rules` only.
+    #[expect(dead_code, reason = "as in SourceTable")]
+    #[schemars(with = "String", default)]
+    rule: Option<String>,
+    /// Options of the plugin.
+    #[serde(default)]
+    #[expect(dead_code, reason = "as in SourceTable")]
+    config: Options,
+}
+
+/// `[destinations.NAME]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DestinationTable {
+    /// A built-in, an entry of `kindred.lock`, or a library such as `./libacme.so`.
+    pub(super) plugin: String,
+    /// Segments whose audiences it gets.
+    #[schemars(required, length(min = 1))]
+    pub(super) segments: Option<Vec<String>>,
+    /// Changes since the last delivery, or whole audiences.
+    #[serde(default = "mode")]
+    pub(super) mode: Mode,
+    /// Audiences with fewer members are not sent; removals always are.
+    #[serde(default = "minimum_audience")]
+    #[schemars(range(min = 50))]
+    pub(super) minimum_audience: u64,
+    /// Where the plugin runs.
+    #[serde(default)]
+    pub(super) isolation: Isolation,
+    /// What failures lead to.
+    #[serde(default)]
+    pub(super) on_error: OnError,
+    /// Options of the plugin.
+    #[serde(default)]
+    #[expect(dead_code, reason = "as in SourceTable")]
+    config: Options,
+}
+
+/// Where a plugin runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Isolation {
+    /// In this process.
+    #[default]
+    None,
+    /// In a process of its own; not available in this version.
+    Process,
+}
+
+fn retention() -> String {
+    "13 months".to_owned()
+}
+
+fn clock() -> String {
+    "wall".to_owned()
+}
+
+fn step_rows() -> usize {
+    65_536
+}
+
+fn rules() -> String {
+    RULES.to_owned()
+}
+
+fn mode() -> Mode {
+    Mode::Delta
+}
+
+fn minimum_audience() -> u64 {
+    1000
+}

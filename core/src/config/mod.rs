@@ -1,0 +1,254 @@
+//! The pipeline file: what it may hold, what it means, and everything that is wrong with it at once.
+//!
+//! `load` goes through one file like this: [`syntax`] reads TOML, [`tree`] keeps the place of every value, [`vars`] puts
+//! variables and secrets in, [`shape`] holds the tree against the JSON Schema of [`file`], [`build`] resolves names and
+//! hands each `config` to its plugin through [`options`], and [`graph`] orders the segments. Nobody stops at the first
+//! problem: each adds to one list, which [`problem`] sorts and [`render`] shows.
+
+mod age;
+mod build;
+mod file;
+mod graph;
+mod near;
+mod options;
+mod problem;
+mod render;
+mod schema;
+mod shape;
+mod syntax;
+mod text;
+mod tree;
+mod vars;
+
+pub use problem::{Problem, Problems};
+pub use schema::schema;
+pub use vars::set_argument;
+
+use crate::plugin::Plugin;
+use kindred_plugin_api::{Kind, Mode};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Where plugins come from.
+pub trait Plugins {
+    /// The plugin called `name`: a built-in, an entry of the lock file, or (with a `/`, or ending in `.so`) a library,
+    /// relative to `base_dir`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be loaded.
+    fn find(&self, name: &str, base_dir: &Path) -> Result<Plugin, FindError>;
+
+    /// Names that `find` knows for this kind.
+    fn names(&self, kind: Kind) -> Vec<String>;
+}
+
+/// Why a plugin was not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindError {
+    /// What happened: lowercase, names the plugin.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Reads a pipeline file; `sets` override its variables.
+///
+/// # Errors
+/// Everything that is wrong with it, sorted by position.
+pub fn load(file: &Path, sets: &[(String, String)], plugins: &dyn Plugins) -> Result<Pipeline, Problems> {
+    load_text(file, &syntax::read(file)?, sets, plugins)
+}
+
+/// The same for a text that would stand in `file`, which need not exist.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(
+    file: &Path,
+    text: &str,
+    sets: &[(String, String)],
+    plugins: &dyn Plugins,
+) -> Result<Pipeline, Problems> {
+    let mut problems = Vec::new();
+    let mut secrets = Vec::new();
+    let pipeline = syntax::parse(text, &mut problems).and_then(|mut root| {
+        secrets = vars::apply(&mut root, sets, &mut problems);
+        build::pipeline(file, text, &root, plugins, &mut problems)
+    });
+    match pipeline {
+        Some(pipeline) if problems.is_empty() => Ok(pipeline),
+        _ => Err(Problems::new(file, text, problems, &secrets)),
+    }
+}
+
+/// A pipeline file, checked: names are unique, references resolve, plugins exist and accept their options.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// Folder that its relative paths start from.
+    pub base_dir: PathBuf,
+    /// `pipeline.name`.
+    pub name: String,
+    /// Folder of the store, `pipeline.store`, resolved.
+    pub store: PathBuf,
+    /// Age at which events are dropped, microseconds; `pipeline.retention`, default 13 months (395 days).
+    pub retention_us: i64,
+    /// What `as_of` is; `pipeline.clock`.
+    pub clock: Clock,
+    /// Rows that one step takes from each source; `pipeline.step_rows`, default 65,536.
+    pub step_rows: usize,
+    /// Namespaces whose raw values may be stored (`email`, `phone`); `pipeline.raw_identifiers`, default none.
+    pub raw_identifiers: Vec<String>,
+    /// Sorted by name.
+    pub sources: Vec<Source>,
+    /// In the order of the file.
+    pub enrichments: Vec<Enrichment>,
+    /// Sorted by name.
+    pub segments: Vec<Segment>,
+    /// Sorted by name.
+    pub destinations: Vec<Destination>,
+}
+
+/// What the moment of evaluation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The wall clock: `wall`, the default.
+    Wall,
+    /// The latest event time that was committed: `events`, for replays of old data.
+    Events,
+    /// A moment, microseconds since 1970: an RFC 3339 text.
+    Fixed(i64),
+}
+
+/// Whose data it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// Collected by the operator.
+    #[default]
+    First,
+    /// A partner's.
+    Second,
+    /// Bought.
+    Third,
+}
+
+/// What a row without a consent of its own counts as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsentDefault {
+    /// The operator vouches for this source: `granted`.
+    Granted,
+    /// Not without a grant in the row: `required`, the default.
+    #[default]
+    Required,
+}
+
+/// One `[sources.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Built-in name, lock entry or path as written.
+    pub plugin: String,
+    /// First, second or third.
+    pub party: Party,
+    /// For rows that carry no consent.
+    pub consent: ConsentDefault,
+    /// The plugin's options.
+    pub config: serde_json::Value,
+}
+
+/// One `[[enrichments]]`.
+#[derive(Clone, Debug)]
+pub struct Enrichment {
+    /// Its name: `name`, or the plugin's name.
+    pub name: String,
+    /// Built-in name, lock entry or path as written.
+    pub plugin: String,
+    /// Sources it applies to.
+    pub from: Vec<String>,
+    /// The plugin's options.
+    pub config: serde_json::Value,
+}
+
+/// One `[segments.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Segment {
+    /// Its name.
+    pub name: String,
+    /// For people; defaults to the name.
+    pub title: String,
+    /// Built-in name, lock entry or path as written; default `rules`.
+    pub plugin: String,
+    /// The plugin's options; for `rules` the text under `rule` as `{"rule": "…"}`.
+    pub config: serde_json::Value,
+    /// Segments whose membership must be known first.
+    pub depends_on: Vec<String>,
+}
+
+/// One `[destinations.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// Its name.
+    pub name: String,
+    /// Built-in name, lock entry or path as written.
+    pub plugin: String,
+    /// Audiences that it gets.
+    pub segments: Vec<String>,
+    /// Changes or everything; `mode`, default `delta`.
+    pub mode: Mode,
+    /// Audiences below this size are not sent (removals are); `minimum_audience`, default 1,000, at least 50.
+    pub minimum_audience: u64,
+    /// What happens to failures.
+    pub on_error: OnError,
+    /// The plugin's options.
+    pub config: serde_json::Value,
+}
+
+/// `on_error = { transient = "retry", data = "dead-letter", permanent = "stop" }`, which is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OnError {
+    /// `retry` (with back-off, the delivery stays pending when tries run out) or `stop`.
+    pub transient: Transient,
+    /// `dead-letter` or `stop`.
+    pub data: Data,
+    /// `stop` or `skip` (the delivery stays pending, the other destinations go on).
+    pub permanent: Permanent,
+}
+
+/// What a transient failure leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transient {
+    /// Try again.
+    #[default]
+    Retry,
+    /// End the run.
+    Stop,
+}
+
+/// What wrong data leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Data {
+    /// Keep the row in the dead letters.
+    #[default]
+    DeadLetter,
+    /// End the run.
+    Stop,
+}
+
+/// What a permanent failure leads to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Permanent {
+    /// End the run.
+    #[default]
+    Stop,
+    /// Leave the delivery pending.
+    Skip,
+}

@@ -1,0 +1,105 @@
+//! The one error type of the core.
+
+use kindred_plugin_api::{Fault, FaultKind};
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in the runtime. Messages are one line; `help` says what to do where that is known.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process works in the store.
+    #[error("the store {} is in use by {holder}", path.display())]
+    Held {
+        /// The store.
+        path: PathBuf,
+        /// Process, host and start, as it wrote them.
+        holder: String,
+    },
+    /// The store is of a format that this version does not know.
+    #[error("the store {} has format {found}, this version reads up to {known}", path.display())]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest that is known.
+        known: u32,
+    },
+    /// A file of the store is not what was committed.
+    #[error("the store is damaged: {}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How it shows.
+        reason: String,
+    },
+    /// The state database.
+    #[error("state database: {0}")]
+    State(#[from] fjall::Error),
+    /// A record of the state database.
+    #[error("a record of the state database cannot be read: {0}")]
+    Record(#[from] postcard::Error),
+    /// Columns.
+    #[error("columns: {0}")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// A plugin instance.
+    #[error("{stage} `{instance}`: {fault}")]
+    Plugin {
+        /// Source, enrichment, segment or destination.
+        stage: &'static str,
+        /// Its name in the pipeline file.
+        instance: String,
+        /// What it said.
+        fault: Fault,
+    },
+    /// A column that does not fit what the store holds.
+    #[error("{0}")]
+    Column(String),
+    /// Something the operator asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
+}
+
+impl Error {
+    /// An input or output error at a path.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    /// A plugin's fault.
+    pub fn plugin(stage: &'static str, instance: &str) -> impl FnOnce(Fault) -> Self + use<> {
+        let instance = instance.to_owned();
+        move |fault| Self::Plugin { stage, instance, fault }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Held { .. } => Some("wait for it to end, or give this pipeline a store of its own".into()),
+            Self::Newer { .. } => Some("use the version of kindred that wrote it, or a newer one".into()),
+            Self::Damaged { .. } => {
+                Some("restore the store from a backup, or remove it to build it again from the sources".into())
+            }
+            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                Some("make room and run again: everything committed so far is safe".into())
+            }
+            Self::Plugin { fault, .. } => match fault.kind {
+                FaultKind::Config => fault.problems.first().and_then(|p| p.help.clone()),
+                FaultKind::Transient => Some("run again: it goes on where it stopped".into()),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// The core's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,171 @@
+//! Identity: which profile an identifier belongs to. Identifiers that come in one row belong together; when they
+//! belonged to two profiles, the one with the higher number is merged into the other.
+//!
+//! Profiles are dense numbers. Events of a merged profile stay where they are and are found through
+//! [`Identity::numbers`].
+
+use crate::{
+    Result,
+    profile::Profiles,
+    store::tables::{self, Change, Tables, number, profile_key},
+};
+use std::collections::{BTreeMap, HashMap};
+
+/// Identifiers kept in memory; beyond this they are read from the database again.
+const RESIDENT: usize = 4_000_000;
+const NEXT: &str = "next-profile";
+
+/// The identifiers of a store.
+#[derive(Debug, Default)]
+pub struct Identity {
+    next: u32,
+    resident: HashMap<Box<[u8]>, u32>,
+    merged: HashMap<u32, u32>,
+    numbers: HashMap<u32, Vec<u32>>,
+    fresh: BTreeMap<Box<[u8]>, u32>,
+    fresh_merges: Vec<(u32, u32)>,
+}
+
+impl Identity {
+    /// Loads what was merged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn open(tables: &Tables) -> Result<Self> {
+        let mut identity = Self { next: tables::read(&tables.meta, NEXT)?.unwrap_or(0), ..Self::default() };
+        for (from, into) in tables::scan(&tables.merged, [])? {
+            if let (Some(from), Some(into)) = (number(&from), number(&into)) {
+                identity.note(from, into);
+            }
+        }
+        Ok(identity)
+    }
+
+    /// The next profile that will be made; all numbers below were given out.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
+    /// Every profile that was not merged into another, ascending.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        (0..self.next).filter(|profile| !self.merged.contains_key(profile))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.next as usize - self.merged.len()
+    }
+
+    /// True before the first profile.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The profile that this number means today.
+    pub fn canonical(&self, mut profile: u32) -> u32 {
+        while let Some(into) = self.merged.get(&profile) {
+            profile = *into;
+        }
+        profile
+    }
+
+    /// Every number whose events belong to the profile.
+    pub fn numbers(&self, profile: u32) -> Vec<u32> {
+        let mut all = vec![profile];
+        all.extend(self.numbers.get(&profile).into_iter().flatten());
+        all
+    }
+
+    /// The profile of an identifier, if it is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn find(&mut self, tables: &Tables, namespace: &str, value: &str) -> Result<Option<u32>> {
+        let key = key(namespace, value);
+        Ok(self.lookup(tables, &key)?.map(|profile| self.canonical(profile)))
+    }
+
+    /// The profile of identifiers that came together; makes or merges profiles where needed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn resolve(
+        &mut self,
+        tables: &Tables,
+        profiles: &mut Profiles,
+        identifiers: &[(&str, &str)],
+    ) -> Result<Resolved> {
+        let mut found: Vec<u32> = Vec::new();
+        let mut unknown: Vec<&(&str, &str)> = Vec::new();
+        for pair in identifiers {
+            match self.lookup(tables, &key(pair.0, pair.1))? {
+                Some(profile) => found.push(self.canonical(profile)),
+                None => unknown.push(pair),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        let profile = found.first().copied().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        });
+        for (namespace, value) in unknown {
+            let key = key(namespace, value);
+            self.fresh.insert(key.clone(), profile);
+            self.resident.insert(key, profile);
+            profiles.edit(tables, profile)?.identifiers.insert(((*namespace).into(), (*value).into()));
+        }
+        let merged: Vec<u32> = found.iter().skip(1).copied().collect();
+        for from in &merged {
+            self.note(*from, profile);
+            self.fresh_merges.push((*from, profile));
+            profiles.merge(tables, *from, profile)?;
+        }
+        Ok(Resolved { profile, merged })
+    }
+
+    /// Puts what is new into the step's commit.
+    pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
+        for (key, profile) in std::mem::take(&mut self.fresh) {
+            change.put_bytes(&tables.identifiers, &key, profile_key(profile));
+        }
+        for (from, into) in self.fresh_merges.drain(..) {
+            change.put_bytes(&tables.merged, profile_key(from), profile_key(into));
+        }
+        if self.resident.len() > RESIDENT {
+            self.resident.clear();
+        }
+        change.put(&tables.meta, NEXT, &self.next)
+    }
+
+    fn lookup(&mut self, tables: &Tables, key: &[u8]) -> Result<Option<u32>> {
+        if let Some(profile) = self.resident.get(key) {
+            return Ok(Some(*profile));
+        }
+        let found = tables.identifiers.get(key)?.and_then(|bytes| number(&bytes));
+        if let Some(profile) = found {
+            self.resident.insert(key.into(), profile);
+        }
+        Ok(found)
+    }
+
+    fn note(&mut self, from: u32, into: u32) {
+        self.merged.insert(from, into);
+        let mut moved = self.numbers.remove(&from).unwrap_or_default();
+        moved.push(from);
+        self.numbers.entry(into).or_default().extend(moved);
+    }
+}
+
+/// What [`Identity::resolve`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The profile.
+    pub profile: u32,
+    /// Profiles that were merged into it by this row.
+    pub merged: Vec<u32>,
+}
+
+fn key(namespace: &str, value: &str) -> Box<[u8]> {
+    [namespace.as_bytes(), &[0], value.as_bytes()].concat().into()
+}

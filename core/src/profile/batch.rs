@@ -1,0 +1,229 @@
+//! Profile batches: what a segmentation sees, built from profiles, segments of events and memberships.
+
+use super::{Profile, Value};
+use crate::{
+    Error, Result,
+    store::{Store, columns::ColumnType, events::Span},
+};
+use arrow::{
+    array::{
+        ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+        StructBuilder, TimestampMicrosecondArray, UInt32Array,
+    },
+    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
+};
+use kindred_plugin_api::{
+    Needs,
+    columns::{self as api, ATTR, CONSENT, EVENT_TIME, profile as names},
+};
+use roaring::RoaringBitmap;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The moment asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Microseconds since 1970.
+    pub as_of_us: i64,
+    /// Events this much older do not count any more.
+    pub retention_us: i64,
+}
+
+impl Moment {
+    /// Events at or before this are expired.
+    pub fn expired_us(&self) -> i64 {
+        self.as_of_us.saturating_sub(self.retention_us)
+    }
+}
+
+/// Every column that a segmentation can ask for, given the segments of the pipeline.
+pub fn catalog<'a>(store: &Store, segments: impl Iterator<Item = &'a str>) -> Schema {
+    let mut fields = vec![
+        Field::new(names::PROFILE, DataType::UInt32, false),
+        Field::new(names::AS_OF, api::timestamp(), false),
+        Field::new(names::IDENTIFIERS, names::identifiers(), false),
+        Field::new(CONSENT, DataType::Utf8, false),
+    ];
+    for (name, kind) in store.profiles.attributes() {
+        fields.push(Field::new(format!("{ATTR}{name}"), kind.plain(), true));
+    }
+    fields.extend(segments.map(|name| Field::new(format!("{}{name}", names::IN), DataType::Boolean, false)));
+    let events: Vec<FieldRef> = store.columns.types().keys().filter_map(|name| store.columns.field(name)).collect();
+    fields.push(Field::new(names::EVENTS, names::events(events.into()), false));
+    Schema::new(fields)
+}
+
+/// The columns of the catalogue that were asked for, in its order.
+///
+/// # Errors
+/// When something was asked for that is not there.
+pub fn project(catalog: &Schema, needs: &Needs) -> Result<SchemaRef> {
+    let mut fields = Vec::new();
+    let mut known = 0;
+    for field in catalog.fields() {
+        let always = [names::PROFILE, names::AS_OF].contains(&field.name().as_str());
+        if field.name() == names::EVENTS {
+            let wanted = wanted_events(field, needs);
+            known += wanted.len();
+            if !wanted.is_empty() {
+                let time = wanted.iter().any(|f| f.name() == EVENT_TIME);
+                let time = event_fields(field).filter(|f| !time && f.name() == EVENT_TIME);
+                let wanted: Vec<FieldRef> = time.cloned().chain(wanted).collect();
+                fields.push(Arc::new(Field::new(names::EVENTS, names::events(wanted.into()), false)));
+            }
+        } else if needs.columns.contains(field.name()) {
+            known += 1;
+            fields.push(field.clone());
+        } else if always {
+            fields.push(field.clone());
+        }
+    }
+    let mut asked = needs.columns.clone();
+    asked.sort();
+    asked.dedup();
+    if known < asked.len() {
+        return Err(Error::Column(format!("a segmentation asked for columns that are not there: {}", asked.join(", "))));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn event_fields(events: &Field) -> impl Iterator<Item = &FieldRef> {
+    let fields: &[FieldRef] = match events.data_type() {
+        DataType::List(item) => match item.data_type() {
+            DataType::Struct(fields) => fields,
+            _ => &[],
+        },
+        _ => &[],
+    };
+    fields.iter()
+}
+
+fn wanted_events(events: &Field, needs: &Needs) -> Vec<FieldRef> {
+    let prefix = format!("{}.", names::EVENTS);
+    let asked = |f: &FieldRef| needs.columns.iter().any(|c| c.strip_prefix(&prefix) == Some(f.name().as_str()));
+    event_fields(events).filter(|f| asked(f)).cloned().collect()
+}
+
+/// A batch, and for each profile its first event behind the moment.
+///
+/// # Errors
+/// When the store fails.
+pub fn build(
+    store: &mut Store,
+    schema: &SchemaRef,
+    profiles: &[u32],
+    moment: Moment,
+    look_back_us: Option<i64>,
+    members: &BTreeMap<String, RoaringBitmap>,
+) -> Result<(RecordBatch, Vec<Option<i64>>)> {
+    let mut records = Vec::new();
+    let reads_profiles = schema.fields().iter().any(|f| {
+        f.name().starts_with(ATTR) || [names::IDENTIFIERS, CONSENT].contains(&f.name().as_str())
+    });
+    if reads_profiles {
+        for profile in profiles {
+            records.push(store.profiles.get(&store.tables, *profile)?);
+        }
+    }
+    let mut next_us = vec![None; profiles.len()];
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let column: ArrayRef = match field.name().as_str() {
+            names::PROFILE => Arc::new(UInt32Array::from(profiles.to_vec())),
+            names::AS_OF => Arc::new(
+                TimestampMicrosecondArray::from_value(moment.as_of_us, profiles.len()).with_timezone("+00:00"),
+            ),
+            names::IDENTIFIERS => identifiers(records.iter().map(|r| &**r)),
+            CONSENT => Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),
+            names::EVENTS => {
+                let DataType::List(item) = field.data_type() else { continue };
+                let DataType::Struct(fields) = item.data_type() else { continue };
+                let (events, next) = events(store, fields, profiles, moment, look_back_us)?;
+                next_us = next;
+                events
+            }
+            name => match (name.strip_prefix(ATTR), name.strip_prefix(names::IN)) {
+                (Some(attribute), _) => attributes(attribute, field, records.iter().map(|r| &**r)),
+                (None, Some(segment)) => {
+                    let inside = members.get(segment);
+                    Arc::new(BooleanArray::from_iter(
+                        profiles.iter().map(|p| Some(inside.is_some_and(|m| m.contains(*p)))),
+                    ))
+                }
+                (None, None) => return Err(Error::Column(format!("no such profile column `{name}`"))),
+            },
+        };
+        columns.push(column);
+    }
+    Ok((RecordBatch::try_new(schema.clone(), columns)?, next_us))
+}
+
+fn events(
+    store: &mut Store,
+    fields: &Fields,
+    profiles: &[u32],
+    moment: Moment,
+    look_back_us: Option<i64>,
+) -> Result<(ArrayRef, Vec<Option<i64>>)> {
+    let numbers: Vec<Vec<u32>> = profiles.iter().map(|p| store.identity.numbers(*p)).collect();
+    let look_back = look_back_us.map_or(i64::MIN, |back| moment.as_of_us.saturating_sub(back));
+    let span = Span { after_us: moment.expired_us().max(look_back), until_us: moment.as_of_us };
+    let gathered = store.events.gather(&numbers, fields, span, &mut store.columns)?;
+    Ok((Arc::new(gathered.events), gathered.next_us))
+}
+
+/// `granted` or `denied`.
+pub fn consent_text(profile: &Profile) -> &'static str {
+    if profile.consents() { "granted" } else { "denied" }
+}
+
+/// The identifiers column.
+pub fn identifiers<'a>(profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef {
+    let DataType::List(item) = names::identifiers() else { unreachable!("identifiers are a list") };
+    let DataType::Struct(pair) = item.data_type() else { unreachable!("of pairs") };
+    let texts: Vec<Box<dyn arrow::array::ArrayBuilder>> =
+        vec![Box::new(StringBuilder::new()), Box::new(StringBuilder::new())];
+    let mut list = ListBuilder::new(StructBuilder::new(pair.clone(), texts)).with_field(item.clone());
+    for profile in profiles {
+        for (namespace, value) in &profile.identifiers {
+            let pair = list.values();
+            for (at, text) in [namespace, value].into_iter().enumerate() {
+                if let Some(builder) = pair.field_builder::<StringBuilder>(at) {
+                    builder.append_value(text);
+                }
+            }
+            pair.append(true);
+        }
+        list.append(true);
+    }
+    Arc::new(list.finish())
+}
+
+fn attributes<'a>(name: &str, field: &Field, profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef {
+    let values = profiles.map(|p| p.attributes.get(name).map(|a| &a.value));
+    match ColumnType::of(field.data_type()) {
+        Some(ColumnType::Integer) => Arc::new(Int64Array::from_iter(values.map(|v| match v {
+            Some(Value::Integer(number)) => Some(*number),
+            _ => None,
+        }))),
+        Some(ColumnType::Decimal) => Arc::new(Float64Array::from_iter(values.map(|v| match v {
+            Some(Value::Decimal(number)) => Some(*number),
+            Some(Value::Integer(number)) => Some(*number as f64),
+            _ => None,
+        }))),
+        Some(ColumnType::Boolean) => Arc::new(BooleanArray::from_iter(values.map(|v| match v {
+            Some(Value::Boolean(flag)) => Some(*flag),
+            _ => None,
+        }))),
+        Some(ColumnType::Time) => {
+            let times = values.map(|v| match v {
+                Some(Value::Time(time)) => Some(*time),
+                _ => None,
+            });
+            Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("+00:00"))
+        }
+        Some(ColumnType::Text) | None => Arc::new(StringArray::from_iter(values.map(|v| match v {
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ => None,
+        }))),
+    }
+}

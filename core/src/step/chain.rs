@@ -1,0 +1,275 @@
+//! A source and its enrichments: a thread each, bounded channels between them. What comes out at the end is ready for
+//! the step; a full channel is the back-pressure.
+
+use crate::{
+    Error, Result,
+    config::{Pipeline, Plugins, Source},
+    plugin::{EnrichmentHandle, Opening, Plugin, Polled, registry::Registry},
+};
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use kindred_plugin_api::{Fault, FaultKind, Reject};
+use std::{path::PathBuf, time::Duration};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+
+/// Batches that may wait between two threads.
+const QUEUE: usize = 2;
+/// Attempts at a transient failure.
+const ATTEMPTS: u32 = 5;
+
+/// What comes out of a chain.
+#[derive(Debug)]
+pub enum Carried {
+    /// Rows, rejects, a new position.
+    Rows(Load),
+    /// Nothing for now.
+    Idle,
+    /// The source is finished.
+    End,
+    /// It failed; nothing comes behind this.
+    Failed {
+        /// Source or enrichment.
+        stage: &'static str,
+        /// Its name.
+        instance: String,
+        /// What it said.
+        fault: Fault,
+    },
+}
+
+/// One batch on its way.
+#[derive(Debug)]
+pub struct Load {
+    /// Rows so far.
+    pub batch: RecordBatch,
+    /// Rejected on the way: stage, instance, rows.
+    pub rejects: Vec<(&'static str, String, Vec<Reject>)>,
+    /// Where the source goes on.
+    pub position: Vec<u8>,
+    /// Rows known to wait behind.
+    pub backlog: u64,
+    /// Rows as they were read, with rejects.
+    pub read: u64,
+}
+
+/// A running chain.
+#[derive(Debug)]
+pub struct Chain {
+    /// Its source.
+    pub source: Source,
+    /// Schema of what comes out.
+    pub schema: SchemaRef,
+    /// The end of it.
+    pub out: Receiver<Carried>,
+    acks: Option<UnboundedSender<Vec<u8>>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Chain {
+    /// Opens a source and its enrichments and starts reading.
+    ///
+    /// # Errors
+    /// When one of them refuses.
+    pub fn start(
+        pipeline: &Pipeline,
+        registry: &Registry,
+        source: &Source,
+        position: Option<Vec<u8>>,
+    ) -> Result<Self> {
+        let plugin = find(registry, pipeline, &source.plugin)?;
+        let opening = Opened { plugin, instance: source.name.clone(), config: source.config.clone() };
+        let failed = Error::plugin("source", &source.name);
+        let (acks, acked) = unbounded_channel();
+        let (first, mut out) = channel(QUEUE);
+        let rows = pipeline.step_rows;
+        let base_dir = pipeline.base_dir.clone();
+        let (mut schema, thread) = read(opening, base_dir, position, rows, acked, first).map_err(failed)?;
+        let mut threads = vec![thread];
+        for enrichment in pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)) {
+            let plugin = find(registry, pipeline, &enrichment.plugin)?;
+            let (instance, config) = (enrichment.name.clone(), enrichment.config.clone());
+            let (opened, base_dir, input) = (Opened { plugin, instance, config }, pipeline.base_dir.clone(), schema.clone());
+            let failed = Error::plugin("enrichment", &enrichment.name);
+            let (next, end) = channel(QUEUE);
+            let (bound, thread) = enrich(opened, base_dir, input, out, next).map_err(failed)?;
+            (schema, out) = (bound, end);
+            threads.push(thread);
+        }
+        Ok(Self { source: source.clone(), schema, out, acks: Some(acks), threads })
+    }
+
+    /// Tells the source that a position is committed.
+    pub fn ack(&self, position: Vec<u8>) {
+        if let Some(acks) = &self.acks {
+            // A source that ended early does not hear it, and needs not.
+            let _ = acks.send(position);
+        }
+    }
+
+    /// Ends the threads; what was read and not committed comes again next time.
+    pub fn stop(mut self) {
+        drop(self.acks.take());
+        self.out.close();
+        while self.out.try_recv().is_ok() {}
+        for thread in self.threads.drain(..) {
+            // A plugin's panic was caught at the boundary; a thread of ours that panics has printed why.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Opened {
+    plugin: Plugin,
+    instance: String,
+    config: serde_json::Value,
+}
+
+fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
+    registry.find(name, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))
+}
+
+type Started = (SchemaRef, std::thread::JoinHandle<()>);
+
+/// Opens an instance on a thread of its own and runs its loop there.
+fn spawn<H: 'static>(
+    name: &str,
+    open: impl FnOnce() -> Result<(H, SchemaRef), Fault> + Send + 'static,
+    run: impl FnOnce(H) + Send + 'static,
+) -> Result<Started, Fault> {
+    let (ready, opened) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || match open() {
+            Ok((handle, schema)) => {
+                if ready.send(Ok(schema)).is_ok() {
+                    run(handle);
+                }
+            }
+            Err(fault) => drop(ready.send(Err(fault))),
+        })
+        .map_err(|e| Fault::permanent("thread", format!("no thread for `{name}`: {e}")))?;
+    let schema = opened.recv().map_err(|_| Fault::permanent("thread", "the instance's thread ended"))??;
+    Ok((schema, thread))
+}
+
+fn read(
+    opened: Opened,
+    base_dir: PathBuf,
+    state: Option<Vec<u8>>,
+    rows: usize,
+    mut acked: UnboundedReceiver<Vec<u8>>,
+    out: Sender<Carried>,
+) -> Result<Started, Fault> {
+    let Opened { plugin, instance, config } = opened;
+    let name = instance.clone();
+    let open = move || {
+        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state };
+        plugin.check(&opening)?;
+        let mut handle = plugin.open_source(&opening)?;
+        let schema = handle.schema()?;
+        Ok((handle, schema))
+    };
+    let instance = name.clone();
+    spawn(&name, open, move |mut handle| {
+        loop {
+            while let Ok(position) = acked.try_recv() {
+                if let Err(fault) = handle.ack(&position) {
+                    crate::log::warn(&format!("source `{instance}`: {fault}"));
+                }
+            }
+            let (carried, wait_ms) = match retried(|| handle.poll(rows)) {
+                Ok(Polled::Rows { batch, rejects, position, backlog }) => {
+                    let read = (batch.num_rows() + rejects.len()) as u64;
+                    let rejects = vec![("source", instance.clone(), rejects)];
+                    (Carried::Rows(Load { batch, rejects, position, backlog, read }), 0)
+                }
+                Ok(Polled::Idle(wait_ms)) => (Carried::Idle, wait_ms),
+                Ok(Polled::End) => (Carried::End, 0),
+                Err(fault) => (Carried::Failed { stage: "source", instance: instance.clone(), fault }, 0),
+            };
+            let last = matches!(carried, Carried::End | Carried::Failed { .. });
+            if out.blocking_send(carried).is_err() || last {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(wait_ms));
+        }
+        // The last commits are acknowledged until the chain is stopped.
+        while let Some(position) = acked.blocking_recv() {
+            if let Err(fault) = handle.ack(&position) {
+                crate::log::warn(&format!("source `{instance}`: {fault}"));
+            }
+        }
+        if let Err(fault) = handle.close() {
+            crate::log::warn(&format!("source `{instance}`: {fault}"));
+        }
+    })
+}
+
+fn enrich(
+    opened: Opened,
+    base_dir: PathBuf,
+    input: SchemaRef,
+    mut from: Receiver<Carried>,
+    to: Sender<Carried>,
+) -> Result<Started, Fault> {
+    let Opened { plugin, instance, config } = opened;
+    let name = instance.clone();
+    let open = move || {
+        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: None };
+        plugin.check(&opening)?;
+        let mut handle = plugin.open_enrichment(&opening)?;
+        let output = handle.bind(&input)?;
+        Ok(((handle, output.clone()), output))
+    };
+    let instance = name.clone();
+    spawn(&name, open, move |(mut handle, output)| {
+        while let Some(carried) = from.blocking_recv() {
+            let carried = match carried {
+                Carried::Rows(load) => process(&mut handle, &instance, &output, load),
+                other => other,
+            };
+            let last = matches!(carried, Carried::Failed { .. });
+            if to.blocking_send(carried).is_err() || last {
+                break;
+            }
+        }
+        if let Err(fault) = handle.close() {
+            crate::log::warn(&format!("enrichment `{instance}`: {fault}"));
+        }
+    })
+}
+
+fn process(handle: &mut EnrichmentHandle, instance: &str, output: &SchemaRef, mut load: Load) -> Carried {
+    match retried(|| handle.process(&load.batch)) {
+        Ok((batch, rejects)) => {
+            load.batch = batch;
+            load.rejects.push(("enrichment", instance.to_owned(), rejects));
+            Carried::Rows(load)
+        }
+        Err(fault) if fault.kind == FaultKind::Data => {
+            let reject = |row| Reject {
+                row,
+                code: fault.code.clone(),
+                message: fault.message.clone(),
+                payload: String::new(),
+                origin: instance.to_owned(),
+            };
+            let rejects = (0..load.batch.num_rows() as u64).map(reject).collect();
+            load.rejects.push(("enrichment", instance.to_owned(), rejects));
+            load.batch = RecordBatch::new_empty(output.clone());
+            Carried::Rows(load)
+        }
+        Err(fault) => Carried::Failed { stage: "enrichment", instance: instance.to_owned(), fault },
+    }
+}
+
+fn retried<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    for attempt in 1.. {
+        match call() {
+            Err(fault) if fault.kind == FaultKind::Transient && attempt < ATTEMPTS => {
+                std::thread::sleep(Duration::from_millis((100 << attempt).max(fault.retry_after_ms.min(60_000))));
+            }
+            answer => return answer,
+        }
+    }
+    unreachable!("the loop returns")
+}

@@ -1,0 +1,292 @@
+//! The step: a bounded batch from each source, carried through to the outbox, committed once. `run` repeats it until
+//! the sources end, then settles: models, deliveries.
+//!
+//! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
+//! same steps however fast the threads are.
+
+pub mod chain;
+pub mod intake;
+pub mod summary;
+
+use crate::{
+    Error, Result, activate, clock,
+    config::{Clock, Pipeline},
+    plugin::{self, registry::Registry},
+    profile::batch::Moment,
+    segment::Segments,
+    store::{Store, tables},
+};
+use chain::{Carried, Chain, Load};
+use intake::{Bound, Gathering};
+use kindred_plugin_api::Reject;
+use roaring::RoaringBitmap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
+
+/// Told how far a run is.
+pub trait Observer {
+    /// Rows read so far, and rows known to wait.
+    fn rows(&self, read: u64, backlog: u64);
+    /// What the run does now: `reading`, `fitting models`, `delivering`.
+    fn stage(&self, stage: &str);
+}
+
+/// Runs a pipeline until its sources end or `stop` is set; then everything read is committed.
+///
+/// # Errors
+/// When a plugin or the store fails; what was committed before stays.
+pub fn run(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    observer: &dyn Observer,
+    stop: &Arc<AtomicBool>,
+) -> Result<Summary> {
+    let begun = Instant::now();
+    let mut run = Run::open(pipeline, registry, observer)?;
+    run.resend()?;
+    let interrupted = run.drain(stop)?;
+    if !interrupted {
+        run.settle()?;
+        run.deliver()?;
+    }
+    run.close(begun, interrupted)
+}
+
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    registry: &'a Registry,
+    observer: &'a dyn Observer,
+    store: Store,
+    chains: Vec<(Chain, Bound)>,
+    segments: Segments,
+    before: BTreeMap<String, RoaringBitmap>,
+    summary: Summary,
+    first_commit: u64,
+    backlog: BTreeMap<String, u64>,
+}
+
+impl<'a> Run<'a> {
+    fn open(pipeline: &'a Pipeline, registry: &'a Registry, observer: &'a dyn Observer) -> Result<Self> {
+        let mut store = Store::open(&pipeline.store)?;
+        let mut chains = Vec::new();
+        let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
+        for source in &pipeline.sources {
+            let position = store.tables.positions.get(&source.name).map_err(Error::State)?;
+            let chain = Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()))?;
+            let bound = Bound::new(&mut store, source, &chain.schema, &pipeline.raw_identifiers)?;
+            chains.push((chain, bound));
+            summary.sources.insert(source.name.clone(), SourceSummary::default());
+        }
+        let segments = Segments::open(pipeline, registry, &store)?;
+        let before = segments.members().clone();
+        let first_commit = store.totals.commits;
+        let backlog = BTreeMap::new();
+        Ok(Self { pipeline, registry, observer, store, chains, segments, before, summary, first_commit, backlog })
+    }
+
+    /// Steps until every source ended; true when it was stopped before.
+    fn drain(&mut self, stop: &AtomicBool) -> Result<bool> {
+        self.observer.stage("reading");
+        let mut running = vec![true; self.chains.len()];
+        while running.contains(&true) {
+            if stop.load(Ordering::Acquire) {
+                return Ok(true);
+            }
+            let mut loads = Vec::new();
+            for (at, (chain, _)) in self.chains.iter_mut().enumerate() {
+                if !running[at] {
+                    continue;
+                }
+                match chain.out.blocking_recv() {
+                    Some(Carried::Rows(load)) => loads.push((at, load)),
+                    Some(Carried::Idle) => {}
+                    Some(Carried::End) | None => running[at] = false,
+                    Some(Carried::Failed { stage, instance, fault }) => {
+                        return Err(Error::plugin(stage, &instance)(fault));
+                    }
+                }
+            }
+            if !loads.is_empty() {
+                self.step(loads)?;
+            }
+        }
+        // Definitions and due times move without rows, too.
+        let due = self.segments.due(&self.store, self.moment().as_of_us)?;
+        if self.segments.is_stale() || !due.is_empty() {
+            self.step(Vec::new())?;
+        }
+        Ok(false)
+    }
+
+    /// One step: everything that these loads cause, committed once.
+    fn step(&mut self, loads: Vec<(usize, Load)>) -> Result<()> {
+        let mut change = self.store.tables.change();
+        let mut gathering = Gathering::default();
+        let mut positions = Vec::new();
+        for (at, load) in loads {
+            let name = self.chains[at].0.source.name.clone();
+            self.take(&mut change, &mut gathering, at, &load)?;
+            change.put_bytes(&self.store.tables.positions, &name, &load.position);
+            self.backlog.insert(name, load.backlog);
+            positions.push((at, load.position));
+        }
+        let events = gathering.segment()?;
+        if let Some(segment) = &events {
+            let latest = segment.times()?.iter().copied().max().unwrap_or(i64::MIN);
+            self.store.totals.latest_us = self.store.totals.latest_us.max(latest);
+        }
+        self.store.totals.changes += u64::from(gathering.changed);
+        let moment = self.moment();
+        self.segments.forget(&self.store, &mut change, &gathering.merged)?;
+        // Events must be in place before they are evaluated; they count only once the commit names them.
+        let staged = self.store.stage(&mut change, events, moment.expired_us())?;
+        let profiles = &gathering.touched | self.segments.due(&self.store, moment.as_of_us)?;
+        self.segments.evaluate(&mut self.store, &mut change, &profiles, moment)?;
+        self.segments.save(&self.store, &mut change, moment.as_of_us)?;
+        self.store.commit(change, staged)?;
+        for (at, position) in positions {
+            self.chains[at].0.ack(position);
+        }
+        let read = self.summary.sources.values().map(|s| s.read).sum();
+        self.observer.rows(read, self.backlog.values().sum());
+        Ok(())
+    }
+
+    /// One load: its rejects into the dead letters, its rows through the gate.
+    fn take(
+        &mut self,
+        change: &mut tables::Change,
+        gathering: &mut Gathering,
+        at: usize,
+        load: &Load,
+    ) -> Result<()> {
+        let (chain, bound) = &self.chains[at];
+        let name = &chain.source.name;
+        let mut unidentified = Vec::new();
+        let taken = bound.take(&mut self.store, &load.batch, gathering, &mut unidentified)?;
+        let summary = self.summary.sources.entry(name.clone()).or_default();
+        summary.read += load.read;
+        summary.events += taken.events;
+        summary.attributes += taken.attributes;
+        summary.duplicates += taken.duplicates;
+        summary.suppressed += taken.suppressed;
+        let identity = ("identity", name.clone(), unidentified);
+        for (stage, instance, rejects) in load.rejects.iter().chain([&identity]) {
+            count(summary, rejects);
+            self.store.dead_letter(change, (stage, instance), rejects)?;
+        }
+        Ok(())
+    }
+
+    /// Sends what an earlier run froze and could not deliver.
+    fn resend(&mut self) -> Result<()> {
+        for destination in &self.pipeline.destinations {
+            let sent = activate::send_pending(&mut self.store, self.pipeline, self.registry, destination)?;
+            self.note(&destination.name, sent);
+        }
+        Ok(())
+    }
+
+    /// Fits models and evaluates what builds on them.
+    fn settle(&mut self) -> Result<()> {
+        self.observer.stage("fitting models");
+        let mut change = self.store.tables.change();
+        let moment = self.moment();
+        if self.segments.settle(&mut self.store, &mut change, moment)? {
+            self.segments.save(&self.store, &mut change, moment.as_of_us)?;
+            self.store.commit(change, Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Freezes what each destination should get, in one commit, then sends it.
+    fn deliver(&mut self) -> Result<()> {
+        self.observer.stage("delivering");
+        let as_of_us = self.moment().as_of_us;
+        let mut change = self.store.tables.change();
+        let mut rows = 0;
+        for destination in &self.pipeline.destinations {
+            let members = self.segments.members();
+            let cut = activate::cut(&mut self.store, &mut change, destination, members, as_of_us)?;
+            rows += cut.rows;
+            self.summary.destinations.entry(destination.name.clone()).or_default().held_back =
+                cut.held_back.into_iter().collect();
+        }
+        if rows > 0 {
+            self.store.commit(change, Vec::new())?;
+        }
+        self.resend()
+    }
+
+    fn note(&mut self, destination: &str, sent: Option<activate::Sent>) {
+        let summary: &mut DestinationSummary = self.summary.destinations.entry(destination.to_owned()).or_default();
+        let Some(sent) = sent else { return };
+        summary.delivered += sent.rows;
+        summary.rejected += sent.rejected;
+        summary.receipts.extend(sent.receipts);
+        summary.pending = sent.pending;
+    }
+
+    fn moment(&self) -> Moment {
+        moment(self.pipeline, &self.store)
+    }
+
+    fn close(mut self, begun: Instant, interrupted: bool) -> Result<Summary> {
+        plugin::cancel_all();
+        for (chain, _) in self.chains.drain(..) {
+            chain.stop();
+        }
+        let mut summary = self.summary;
+        for segment in &self.pipeline.segments {
+            let empty = RoaringBitmap::new();
+            let now = self.segments.members().get(&segment.name).unwrap_or(&empty);
+            let before = self.before.get(&segment.name).unwrap_or(&empty);
+            summary.segments.insert(
+                segment.name.clone(),
+                SegmentSummary {
+                    title: segment.title.clone(),
+                    size: now.len(),
+                    entered: (now - before).len(),
+                    left: (before - now).len(),
+                },
+            );
+        }
+        summary.models = self.segments.reports(&self.store)?;
+        summary.as_of = text(moment(self.pipeline, &self.store).as_of_us);
+        summary.seconds = begun.elapsed().as_secs_f64();
+        summary.interrupted = interrupted;
+        summary.steps = self.store.totals.commits - self.first_commit;
+        summary.profiles = self.store.identity.len() as u64;
+        summary.events = self.store.totals.events;
+        Ok(summary)
+    }
+}
+
+/// The moment that answers are for, by the pipeline's clock.
+pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
+    let as_of_us = match pipeline.clock {
+        Clock::Fixed(time) => time,
+        Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us,
+        Clock::Wall | Clock::Events => clock::now_us(),
+    };
+    Moment { as_of_us, retention_us: pipeline.retention_us }
+}
+
+/// A time as RFC 3339.
+pub fn text(time_us: i64) -> Option<String> {
+    jiff::Timestamp::from_microsecond(time_us).ok().map(|t| t.to_string())
+}
+
+fn count(summary: &mut SourceSummary, rejects: &[Reject]) {
+    summary.rejected += rejects.len() as u64;
+    for reject in rejects {
+        *summary.reasons.entry(reject.code.clone()).or_default() += 1;
+    }
+}

@@ -1,0 +1,239 @@
+//! Event columns: which there are, their types, and the dictionaries behind the text ones.
+//!
+//! A column's type is fixed by the first source that brings it and kept in the store. Text is interned: a column of
+//! codes and one dictionary a column for the whole store, so that a rule compares numbers.
+
+use super::tables::{self, Change, Tables};
+use crate::{Error, Result};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, UInt32Array, UInt32Builder},
+    compute::cast,
+    datatypes::{DataType, Field, FieldRef, TimeUnit, UInt32Type},
+};
+use kindred_plugin_api::columns as api;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
+
+/// Types that a property or an attribute may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ColumnType {
+    /// UTF-8.
+    Text,
+    /// 64 bits, signed.
+    Integer,
+    /// 64-bit floating point.
+    Decimal,
+    /// True or false.
+    Boolean,
+    /// Microseconds since 1970, UTC.
+    Time,
+}
+
+impl ColumnType {
+    /// The type of a column that a source brings.
+    pub fn of(kind: &DataType) -> Option<Self> {
+        Some(match kind {
+            DataType::Utf8 | DataType::LargeUtf8 => Self::Text,
+            DataType::Dictionary(_, value) => Self::of(value)?,
+            kind if kind.is_integer() => Self::Integer,
+            DataType::Float32 | DataType::Float64 => Self::Decimal,
+            DataType::Boolean => Self::Boolean,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => Self::Time,
+            _ => return None,
+        })
+    }
+
+    /// Its Arrow type where text is not interned.
+    pub fn plain(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Integer => DataType::Int64,
+            Self::Decimal => DataType::Float64,
+            Self::Boolean => DataType::Boolean,
+            Self::Time => api::timestamp(),
+        }
+    }
+
+    /// Its Arrow type in a segment: codes for text.
+    pub fn stored(self) -> DataType {
+        if self == Self::Text { DataType::UInt32 } else { self.plain() }
+    }
+
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Integer => "integer",
+            Self::Decimal => "decimal",
+            Self::Boolean => "boolean",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// The event columns of a store.
+#[derive(Debug, Default)]
+pub struct Columns {
+    types: BTreeMap<String, ColumnType>,
+    dictionaries: HashMap<String, Dictionary>,
+    changed: bool,
+}
+
+const META: &str = "event-columns";
+
+impl Columns {
+    pub(super) fn open(tables: &Tables) -> Result<Self> {
+        let types: BTreeMap<String, ColumnType> = tables::read(&tables.meta, META)?.unwrap_or_default();
+        let mut columns = Self { types, ..Self::default() };
+        for (key, text) in tables::scan(&tables.dictionary, [])? {
+            let split = key.len().saturating_sub(5);
+            let name = String::from_utf8_lossy(&key[..split]).into_owned();
+            columns.dictionaries.entry(name).or_default().load(&text);
+        }
+        for (name, kind) in [(api::EVENT, ColumnType::Text), (api::profile::SOURCE, ColumnType::Text)] {
+            columns.declare(name, kind, "the host")?;
+        }
+        columns.declare(api::EVENT_TIME, ColumnType::Time, "the host")?;
+        Ok(columns)
+    }
+
+    /// Names and types, sorted.
+    pub fn types(&self) -> &BTreeMap<String, ColumnType> {
+        &self.types
+    }
+
+    /// Makes sure that a column exists.
+    ///
+    /// # Errors
+    /// When the store holds it with another type. Integers go into a decimal column.
+    pub fn declare(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<()> {
+        match self.types.get(name) {
+            None => {
+                self.types.insert(name.to_owned(), kind);
+                self.changed = true;
+                Ok(())
+            }
+            Some(held) if *held == kind => Ok(()),
+            Some(ColumnType::Decimal) if kind == ColumnType::Integer => Ok(()),
+            Some(held) => Err(Error::Column(format!(
+                "column `{name}` of {by} is {}, the store holds it as {}",
+                kind.name(),
+                held.name()
+            ))),
+        }
+    }
+
+    /// Brings a source's column into its stored form.
+    pub fn store(&mut self, name: &str, values: &ArrayRef) -> Result<ArrayRef> {
+        let kind = self.types.get(name).copied().unwrap_or(ColumnType::Text);
+        if kind == ColumnType::Text {
+            let dictionary = self.dictionaries.entry(name.to_owned()).or_default();
+            return dictionary.encode(values);
+        }
+        Ok(cast(values, &kind.plain())?)
+    }
+
+    /// A column of one text, stored.
+    pub fn store_constant(&mut self, name: &str, text: &str, rows: usize) -> ArrayRef {
+        let code = self.dictionaries.entry(name.to_owned()).or_default().code(text);
+        Arc::new(UInt32Array::from_value(code, rows))
+    }
+
+    /// The field of a column as segmentations see it.
+    pub fn field(&self, name: &str) -> Option<FieldRef> {
+        let kind = self.types.get(name)?;
+        let shown = if *kind == ColumnType::Text { api::coded() } else { kind.plain() };
+        Some(Arc::new(Field::new(name, shown, name != api::EVENT_TIME)))
+    }
+
+    /// A stored column as segmentations see it.
+    pub fn show(&mut self, name: &str, stored: ArrayRef) -> Result<ArrayRef> {
+        if self.types.get(name) != Some(&ColumnType::Text) {
+            return Ok(stored);
+        }
+        let values = self.dictionaries.entry(name.to_owned()).or_default().array();
+        let codes = stored.as_primitive::<UInt32Type>().clone();
+        Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, values)?))
+    }
+
+    /// Puts what is new into the step's commit.
+    pub(super) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
+        if self.changed {
+            change.put(&tables.meta, META, &self.types)?;
+            self.changed = false;
+        }
+        for (name, dictionary) in &mut self.dictionaries {
+            for (code, text) in dictionary.fresh() {
+                let key = [name.as_bytes(), &[0], &code.to_be_bytes()].concat();
+                change.put_bytes(&tables.dictionary, key, text.as_bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The texts of one column, by code.
+#[derive(Debug, Default)]
+struct Dictionary {
+    texts: Vec<Arc<str>>,
+    codes: HashMap<Arc<str>, u32>,
+    saved: usize,
+    array: Option<ArrayRef>,
+}
+
+impl Dictionary {
+    fn load(&mut self, text: &[u8]) {
+        self.code(&String::from_utf8_lossy(text));
+        self.saved = self.texts.len();
+    }
+
+    fn code(&mut self, text: &str) -> u32 {
+        if let Some(code) = self.codes.get(text) {
+            return *code;
+        }
+        let code = self.texts.len() as u32;
+        let text: Arc<str> = text.into();
+        self.texts.push(text.clone());
+        self.codes.insert(text, code);
+        self.array = None;
+        code
+    }
+
+    /// Codes of a text column, plain or coded. Neighbours are often equal, so the last code is tried first.
+    fn encode(&mut self, values: &ArrayRef) -> Result<ArrayRef> {
+        if let Some(coded) = values.as_any_dictionary_opt() {
+            let own = self.encode(&cast(coded.values(), &DataType::Utf8)?)?;
+            let keys = cast(coded.keys(), &DataType::UInt32)?;
+            return Ok(arrow::compute::take(&own, &keys, None)?);
+        }
+        let values = cast(values, &DataType::Utf8)?;
+        let values = values.as_string::<i32>();
+        let mut codes = UInt32Builder::with_capacity(values.len());
+        let mut last: Option<(&str, u32)> = None;
+        for value in values {
+            let Some(text) = value else {
+                codes.append_null();
+                continue;
+            };
+            let code = match last {
+                Some((same, code)) if same == text => code,
+                _ => self.code(text),
+            };
+            last = Some((text, code));
+            codes.append_value(code);
+        }
+        Ok(Arc::new(codes.finish()))
+    }
+
+    fn array(&mut self) -> ArrayRef {
+        let texts = &self.texts;
+        self.array
+            .get_or_insert_with(|| Arc::new(StringArray::from_iter_values(texts.iter().map(|t| &**t))))
+            .clone()
+    }
+
+    fn fresh(&mut self) -> impl Iterator<Item = (u32, Arc<str>)> {
+        let from = std::mem::replace(&mut self.saved, self.texts.len());
+        self.texts[from..].iter().enumerate().map(move |(i, text)| ((from + i) as u32, text.clone()))
+    }
+}

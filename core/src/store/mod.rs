@@ -1,0 +1,186 @@
+//! The store: one folder, no server, one writer. A step's files are written and synced first, then one commit of the
+//! state database names them together with everything else that the step changed.
+//!
+//! ```text
+//! LOCK      who works in it
+//! FORMAT    version of this layout
+//! state/    fjall: positions, identifiers, profiles, memberships, timers, outbox, dead letters
+//! files/    events in profile order (Arrow IPC), ids of ingested events
+//! ```
+//!
+//! Invariants: nothing in `files/` is changed after it was named; a file that no commit names is removed at the next
+//! start; whatever is resident can be rebuilt from what is committed.
+
+pub mod columns;
+pub mod dead_letters;
+pub mod events;
+pub mod files;
+pub mod ids;
+mod lock;
+pub mod segment;
+pub mod tables;
+
+use crate::{Error, Result, identity::Identity, profile::Profiles};
+use columns::Columns;
+use dead_letters::DeadLetter;
+use events::Events;
+use files::Files;
+use ids::Ids;
+use kindred_plugin_api::Reject;
+use segment::Segment;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tables::{Change, Tables};
+
+/// Microseconds of a day.
+pub const DAY_US: i64 = 86_400_000_000;
+/// Version of the layout on disk.
+const FORMAT: u32 = 1;
+
+/// Figures over the life of a store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Steps that changed anything.
+    pub commits: u64,
+    /// Commits that changed what a profile is or did; models are fitted anew only when it moved.
+    pub changes: u64,
+    /// Events stored.
+    pub events: u64,
+    /// Latest event time, microseconds since 1970; `i64::MIN` before the first.
+    pub latest_us: i64,
+    /// Number of the last dead letter.
+    pub dead_letters: u64,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    _lock: lock::Lock,
+    /// The state database.
+    pub tables: Tables,
+    files: Files,
+    /// Event columns and dictionaries.
+    pub columns: Columns,
+    /// Events.
+    pub events: Events,
+    /// Ids of ingested events.
+    pub ids: Ids,
+    /// Identifiers and which profile they belong to.
+    pub identity: Identity,
+    /// Profiles.
+    pub profiles: Profiles,
+    /// Figures.
+    pub totals: Totals,
+}
+
+impl Store {
+    /// Opens a store, or creates it.
+    ///
+    /// # Errors
+    /// [`Error::Held`], [`Error::Newer`], [`Error::Damaged`], or what the disk says.
+    pub fn open(dir: &Path) -> Result<Self> {
+        fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let lock = lock::Lock::take(dir)?;
+        check_format(dir)?;
+        let tables = Tables::open(&dir.join("state"))?;
+        let files = Files::open(dir.join("files"), &tables)?;
+        let fresh = Totals { latest_us: i64::MIN, ..Totals::default() };
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+            columns: Columns::open(&tables)?,
+            events: Events::open(&files)?,
+            ids: Ids::open(&files)?,
+            identity: Identity::open(&tables)?,
+            profiles: Profiles::open(&tables)?,
+            totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
+            files,
+            tables,
+        })
+    }
+
+    /// Opens a store that must be there already.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`Error::NotFound`].
+    pub fn existing(dir: &Path) -> Result<Self> {
+        if !dir.join("FORMAT").exists() {
+            return Err(Error::NotFound(format!("there is no store at {} yet: run the pipeline first", dir.display())));
+        }
+        Self::open(dir)
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Adds rejected rows of a stage's instance to a change.
+    ///
+    /// # Errors
+    /// When a record cannot be written.
+    pub fn dead_letter(&mut self, change: &mut Change, from: (&str, &str), rejects: &[Reject]) -> Result<()> {
+        dead_letters::add(&self.tables, change, &mut self.totals.dead_letters, from, rejects)
+    }
+
+    /// All dead letters, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>> {
+        dead_letters::list(&self.tables)
+    }
+
+    /// Puts a step's events in place, so that they can be evaluated, and names their file in `change`; answers the
+    /// files that the commit makes superfluous.
+    ///
+    /// # Errors
+    /// When the disk refuses; the store must be opened again then.
+    pub fn stage(&mut self, change: &mut Change, events: Option<Segment>, expired_us: i64) -> Result<Vec<String>> {
+        let Some(segment) = events else { return Ok(Vec::new()) };
+        self.totals.events += segment.rows() as u64;
+        self.events.append(segment, expired_us, (&mut self.files, &self.tables, change))
+    }
+
+    /// Commits a step: everything in `change`, and all that the parts above gathered.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing of the step is there then, and the store must be opened again.
+    pub fn commit(&mut self, mut change: Change, staged: Vec<String>) -> Result<()> {
+        let mut sweep = staged;
+        sweep.extend(self.ids.save(&mut self.files, &self.tables, &mut change)?);
+        self.columns.save(&self.tables, &mut change)?;
+        self.identity.save(&self.tables, &mut change)?;
+        self.profiles.save(&self.tables, &mut change)?;
+        self.totals.commits += 1;
+        change.put(&self.tables.meta, "totals", &self.totals)?;
+        change.commit()?;
+        self.files.sweep(&sweep);
+        Ok(())
+    }
+}
+
+fn check_format(dir: &Path) -> Result<()> {
+    let path = dir.join("FORMAT");
+    match fs::read_to_string(&path) {
+        Ok(text) => match text.trim().strip_prefix("kindred-store ").and_then(|n| n.parse().ok()) {
+            Some(FORMAT) => Ok(()),
+            Some(found) => Err(Error::Newer { path: dir.to_owned(), found, known: FORMAT }),
+            None => Err(Error::Damaged { path, reason: "it does not name a format".into() }),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let used = fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(Result::ok).any(|e| e.file_name() != "LOCK");
+            if used {
+                return Err(Error::NotFound(format!("the folder {} is in use but is not a store", dir.display())));
+            }
+            let temporary = dir.join("LOCK.format");
+            fs::write(&temporary, format!("kindred-store {FORMAT}\n")).map_err(Error::io(&temporary))?;
+            fs::rename(&temporary, &path).map_err(Error::io(&path))
+        }
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}

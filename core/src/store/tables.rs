@@ -1,0 +1,159 @@
+//! The state database: which keyspaces there are, what their keys and values look like.
+
+use crate::Result;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use serde::{Serialize, de::DeserializeOwned};
+use std::path::Path;
+
+/// All keyspaces. Values are postcard unless said otherwise; numbers in keys are big-endian.
+pub struct Tables {
+    db: Database,
+    /// `totals`, `event-columns`, ….
+    pub meta: Keyspace,
+    /// File name → [`super::files::Entry`]: the files that belong to the store.
+    pub files: Keyspace,
+    /// Source → position, raw bytes.
+    pub positions: Keyspace,
+    /// Column, 0, code → text of a coded event column, raw bytes.
+    pub dictionary: Keyspace,
+    /// Namespace, 0, value → profile, `u32`.
+    pub identifiers: Keyspace,
+    /// Profile → [`crate::profile::Profile`].
+    pub profiles: Keyspace,
+    /// Profile → the profile it was merged into, `u32`.
+    pub merged: Keyspace,
+    /// Segment → [`crate::segment::Membership`].
+    pub segments: Keyspace,
+    /// Due time, profile → nothing.
+    pub timers: Keyspace,
+    /// Profile → its due time, `i64`.
+    pub due: Keyspace,
+    /// Number → [`super::dead_letters::DeadLetter`].
+    pub dead_letters: Keyspace,
+    /// Destination → [`crate::activate::Pending`].
+    pub outbox: Keyspace,
+    /// Destination → [`crate::activate::Delivered`].
+    pub delivered: Keyspace,
+    /// Group of model segments → [`crate::segment::Model`].
+    pub models: Keyspace,
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tables")
+    }
+}
+
+impl Tables {
+    /// Opens or creates the database.
+    pub(super) fn open(dir: &Path) -> Result<Self> {
+        let db = Database::builder(dir).worker_threads(1).open()?;
+        let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default);
+        Ok(Self {
+            meta: keyspace("meta")?,
+            files: keyspace("files")?,
+            positions: keyspace("positions")?,
+            dictionary: keyspace("dictionary")?,
+            identifiers: keyspace("identifiers")?,
+            profiles: keyspace("profiles")?,
+            merged: keyspace("merged")?,
+            segments: keyspace("segments")?,
+            timers: keyspace("timers")?,
+            due: keyspace("due")?,
+            dead_letters: keyspace("dead-letters")?,
+            outbox: keyspace("outbox")?,
+            delivered: keyspace("delivered")?,
+            models: keyspace("models")?,
+            db,
+        })
+    }
+
+    /// An empty change; nothing of it is seen before [`Change::commit`], and then all of it.
+    pub fn change(&self) -> Change {
+        Change { batch: self.db.batch().durability(Some(PersistMode::SyncAll)) }
+    }
+}
+
+/// One commit in the making.
+pub struct Change {
+    batch: OwnedWriteBatch,
+}
+
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Change").field("len", &self.batch.len()).finish()
+    }
+}
+
+impl Change {
+    /// Puts raw bytes.
+    pub fn put_bytes(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.batch.insert(table, key.as_ref(), value.as_ref());
+    }
+
+    /// Puts a record.
+    ///
+    /// # Errors
+    /// When it cannot be serialised.
+    pub fn put<T: Serialize>(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
+        self.put_bytes(table, key, postcard::to_stdvec(value)?);
+        Ok(())
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, table: &Keyspace, key: impl AsRef<[u8]>) {
+        self.batch.remove(table, key.as_ref());
+    }
+
+    /// Makes everything durable at once.
+    ///
+    /// # Errors
+    /// When the disk refuses; nothing of the change is there then.
+    pub fn commit(self) -> Result<()> {
+        Ok(self.batch.commit()?)
+    }
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// When the database fails or the record is not of this type.
+pub fn read<T: DeserializeOwned>(table: &Keyspace, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+    match table.get(key)? {
+        Some(bytes) => Ok(Some(postcard::from_bytes(&bytes)?)),
+        None => Ok(None),
+    }
+}
+
+/// Reads every key and raw value below a prefix, in key order.
+///
+/// # Errors
+/// When the database fails.
+pub fn scan(table: &Keyspace, prefix: impl AsRef<[u8]>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut found = Vec::new();
+    for entry in table.prefix(prefix) {
+        let (key, value) = entry.into_inner()?;
+        found.push((key.to_vec(), value.to_vec()));
+    }
+    Ok(found)
+}
+
+/// A profile's key.
+pub fn profile_key(profile: u32) -> [u8; 4] {
+    profile.to_be_bytes()
+}
+
+/// A number from a key or value of four bytes.
+pub fn number(bytes: &[u8]) -> Option<u32> {
+    bytes.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// A time as bytes that sort as the time does.
+pub fn time_key(time_us: i64) -> [u8; 8] {
+    (time_us.cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+/// The time of [`time_key`].
+pub fn key_time(bytes: &[u8]) -> Option<i64> {
+    bytes.try_into().ok().map(|b| (u64::from_be_bytes(b) ^ (1 << 63)).cast_signed())
+}

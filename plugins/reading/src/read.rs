@@ -1,0 +1,55 @@
+//! Opens a file of any format.
+
+use crate::{
+    chunk::{Chunk, Header, Reader},
+    files::{File, Format},
+    parquet,
+    position::Mark,
+    text::{self, TextConfig},
+};
+use kindred_plugin_api::Result;
+
+/// A file that is open, and its columns when it says them before its first row.
+pub(crate) struct Opened {
+    pub(crate) reader: Box<dyn Reader>,
+    pub(crate) header: Option<Header>,
+}
+
+/// Opens a file behind `mark` to read some columns, with or without the text of its rows.
+///
+/// # Errors
+/// CONFIG, PERMANENT or TRANSIENT, as the readers say; each names the file.
+pub(crate) fn open(
+    file: &File,
+    config: &TextConfig,
+    columns: &[String],
+    payloads: bool,
+    mark: Mark,
+) -> Result<Opened> {
+    if file.format == Format::Parquet {
+        return Ok(match parquet::open(file, columns, mark)? {
+            Some((reader, header)) => Opened { reader: Box::new(reader), header: Some(header) },
+            None => Opened { reader: Box::new(Nothing), header: None },
+        });
+    }
+    let (reader, header) = text::open(file, config, columns, payloads, mark)?;
+    Ok(Opened { reader: Box::new(reader), header })
+}
+
+/// An empty file.
+struct Nothing;
+
+impl Reader for Nothing {
+    fn next(&mut self, _max: usize) -> Result<Chunk> {
+        Ok(Chunk { columns: Vec::new(), rows: Vec::new(), raw: None, rejects: Vec::new(), end: true })
+    }
+    fn mark(&self) -> Mark {
+        Mark::default()
+    }
+    fn bytes(&self) -> u64 {
+        0
+    }
+    fn backlog(&self) -> u64 {
+        0
+    }
+}

@@ -1,0 +1,191 @@
+//! Why: each condition as it was written, its truth, its value and the events or attributes behind it. Everything is
+//! read from the vectors that decide membership, so that the two cannot disagree.
+
+use crate::{
+    aggregate::range,
+    ast::{Aggregate, Expr, ExprKind, Function, Literal, Type},
+    compile::{Scope, Value},
+    evaluate::Evaluator,
+    graph::Id,
+    kernel::days,
+    parse::Rule,
+    time,
+    vector::Vector,
+};
+use kindred_plugin_api::Reason;
+
+/// Evidence shows this many events, the latest.
+const MAX_EVENTS: usize = 5;
+/// Reasons cross as JSON, whose readers stop at some depth.
+const MAX_DEPTH: usize = 40;
+
+/// The reason for one segment; a batch of one row was run before.
+pub(crate) fn explain(evaluator: &mut Evaluator, rules: &[Rule], ordinal: usize) -> Reason {
+    let mut told = vec![false; rules.len()];
+    told[ordinal] = true;
+    Teller { evaluator, rules, rule: &rules[ordinal], told }.reason(&rules[ordinal].root, 0)
+}
+
+struct Teller<'a> {
+    evaluator: &'a mut Evaluator,
+    rules: &'a [Rule],
+    rule: &'a Rule,
+    /// Segments whose reason has begun; each is told once.
+    told: Vec<bool>,
+}
+
+impl Teller<'_> {
+    fn reason(&mut self, expr: &Expr, depth: usize) -> Reason {
+        let node = self.evaluator.program.value(Scope::Profile, expr);
+        let mut reason = Reason {
+            condition: self.rule.written(&expr.range),
+            holds: self.truth(&node),
+            ..Reason::default()
+        };
+        let below: Vec<&Expr> = match &expr.kind {
+            ExprKind::And(parts) | ExprKind::Or(parts) if depth < MAX_DEPTH => parts.iter().collect(),
+            ExprKind::Not(inner) if depth < MAX_DEPTH => vec![inner],
+            ExprKind::InSegment(name) => {
+                reason.because = self.nested(name, depth).into_iter().collect();
+                return reason;
+            }
+            _ => {
+                reason.value = self.found(expr);
+                reason.evidence = self.evidence(expr);
+                return reason;
+            }
+        };
+        reason.because = below.into_iter().map(|part| self.reason(part, depth + 1)).collect();
+        reason
+    }
+
+    fn nested(&mut self, name: &str, depth: usize) -> Option<Reason> {
+        let ordinal = self.evaluator.program.ordinal(name)?;
+        if depth >= MAX_DEPTH || std::mem::replace(&mut self.told[ordinal], true) {
+            return None;
+        }
+        let rules = self.rules;
+        let outer = std::mem::replace(&mut self.rule, &rules[ordinal]);
+        let reason = self.reason(&rules[ordinal].root, depth + 1);
+        self.rule = outer;
+        Some(reason)
+    }
+
+    fn truth(&self, value: &Value) -> Option<bool> {
+        match value {
+            Value::Literal(Literal::Bool(value)) => Some(*value),
+            Value::Literal(_) => None,
+            Value::Node(id) => self.evaluator.profiles[*id].bools().get(0),
+        }
+    }
+
+    /// What the condition found: the value of what it compares, or each value under its name if there are several.
+    fn found(&mut self, expr: &Expr) -> Option<String> {
+        match operands(expr)[..] {
+            [] => None,
+            [one] => Some(self.value(one)),
+            ref several => {
+                let named = several
+                    .iter()
+                    .map(|one| format!("{} = {}", self.rule.written(&one.range), self.value(one)));
+                Some(named.collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    fn value(&mut self, expr: &Expr) -> String {
+        if let ExprKind::Aggregate(call) = &expr.kind
+            && call.function == Function::Did
+        {
+            let count = self.matching(call).count();
+            return if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
+        }
+        match self.evaluator.program.value(Scope::Profile, expr) {
+            Value::Literal(_) => self.rule.written(&expr.range),
+            Value::Node(id) => {
+                cell(&self.evaluator.profiles[id], self.evaluator.program.profiles.kind(id), 0)
+            }
+        }
+    }
+
+    fn evidence(&mut self, expr: &Expr) -> Vec<String> {
+        let mut found = Vec::new();
+        expr.walk(&mut |below| match &below.kind {
+            ExprKind::Aggregate(call) => found.extend(self.events(call)),
+            ExprKind::Attribute(name) => found.push(format!("{name} = {}", self.value(below))),
+            ExprKind::Consent => found.push(format!("consent = {}", self.value(below))),
+            _ => {}
+        });
+        found
+    }
+
+    /// The latest events behind a call, with the columns that it looks at.
+    fn events(&mut self, call: &Aggregate) -> Vec<String> {
+        let mut columns: Vec<(&str, Id)> = Vec::new();
+        for expr in [&call.predicate].into_iter().chain(&call.column) {
+            expr.walk(&mut |below| {
+                if let ExprKind::Column(name) = &below.kind
+                    && columns.iter().all(|(known, _)| known != name)
+                {
+                    columns.push((name, self.evaluator.program.condition(Scope::Event, below)));
+                }
+            });
+        }
+        let events: Vec<usize> = self.matching(call).collect();
+        let shown = |event: usize| {
+            let Evaluator { times, events, program, .. } = &*self.evaluator;
+            let cell = |id: Id| cell(&events[id], program.events.kind(id), event);
+            let cells: Vec<String> =
+                columns.iter().map(|(name, id)| format!("{name} = {}", cell(*id))).collect();
+            format!("{} {}", time::display(times[event]), cells.join(", ")).trim_end().to_owned()
+        };
+        events.into_iter().rev().take(MAX_EVENTS).map(shown).collect()
+    }
+
+    fn matching(&mut self, call: &Aggregate) -> impl Iterator<Item = usize> {
+        let (mask, window, _) = self.evaluator.program.place(call);
+        let Evaluator { masks, spans, .. } = &*self.evaluator;
+        masks[mask].ones(range(spans[window][0]))
+    }
+}
+
+/// What a condition reads of the profile, in the order it is written.
+fn operands(expr: &Expr) -> Vec<&Expr> {
+    let parts: Vec<&Expr> = match &expr.kind {
+        ExprKind::Compare { left, right, .. } => vec![left, right],
+        ExprKind::In { expr, list, .. } => [&**expr].into_iter().chain(list).collect(),
+        ExprKind::Between { expr, low, high, .. } => vec![expr, low, high],
+        ExprKind::Like { expr, .. } | ExprKind::Is { expr, .. } => vec![expr],
+        _ => vec![expr],
+    };
+    parts.into_iter().filter(|part| !is_constant(part)).collect()
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    let mut constant = true;
+    expr.walk(&mut |below| {
+        constant &= !matches!(
+            below.kind,
+            ExprKind::Aggregate(_)
+                | ExprKind::Attribute(_)
+                | ExprKind::Consent
+                | ExprKind::HasIdentifier(_)
+                | ExprKind::InSegment(_)
+        );
+    });
+    constant
+}
+
+fn cell(vector: &Vector, kind: Type, row: usize) -> String {
+    let shown = match vector {
+        Vector::Bools(bools) => bools.get(row).map(|value| value.to_string()),
+        Vector::Ints(numbers) => numbers.get(row).map(|value| match kind {
+            Type::Time => time::display(value),
+            Type::Age => format!("{} days", (days(value) * 1000.0).round() / 1000.0),
+            _ => value.to_string(),
+        }),
+        Vector::Floats(numbers) => numbers.get(row).map(|value| value.to_string()),
+        Vector::Texts(texts) => texts.get(row).map(str::to_owned),
+    };
+    shown.unwrap_or_else(|| "null".to_owned())
+}

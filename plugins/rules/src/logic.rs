@@ -1,0 +1,237 @@
+//! Bits, and truth with three values, 64 rows at a time.
+
+use std::ops::Range;
+
+/// One bit a row; bits behind the last row are zero.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bits {
+    words: Vec<u64>,
+    len: usize,
+}
+
+/// SQL's truth: a row is true, false, or neither.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bools {
+    pub(crate) yes: Bits,
+    pub(crate) no: Bits,
+}
+
+impl Bits {
+    /// Replaces all bits; `bit` is asked once per row, in order.
+    #[inline]
+    pub(crate) fn pack(&mut self, len: usize, mut bit: impl FnMut(usize) -> bool) {
+        self.words.clear();
+        let mut word = |range: Range<usize>| {
+            let start = range.start;
+            range.fold(0, |word, row| word | u64::from(bit(row)) << (row - start))
+        };
+        self.words.extend((0..len / 64).map(|index| word(index * 64..index * 64 + 64)));
+        if len % 64 > 0 {
+            self.words.push(word(len / 64 * 64..len));
+        }
+        self.len = len;
+    }
+
+    /// Replaces all bits by one value.
+    pub(crate) fn fill(&mut self, len: usize, value: bool) {
+        self.words.clear();
+        self.words.resize(len.div_ceil(64), if value { u64::MAX } else { 0 });
+        self.len = len;
+        self.trim();
+    }
+
+    /// Replaces all bits by those of an Arrow buffer.
+    pub(crate) fn load(&mut self, buffer: &arrow::buffer::BooleanBuffer) {
+        self.words.clear();
+        self.words.extend(buffer.bit_chunks().iter_padded().take(buffer.len().div_ceil(64)));
+        self.len = buffer.len();
+        self.trim();
+    }
+
+    pub(crate) fn copy(&mut self, other: &Self) {
+        self.words.clone_from(&other.words);
+        self.len = other.len;
+    }
+
+    pub(crate) fn and(&mut self, other: &Self) {
+        self.zip(other, |a, b| a & b);
+    }
+
+    pub(crate) fn or(&mut self, other: &Self) {
+        self.zip(other, |a, b| a | b);
+    }
+
+    /// Clears the bits that are set in the other.
+    pub(crate) fn and_not(&mut self, other: &Self) {
+        self.zip(other, |a, b| a & !b);
+    }
+
+    pub(crate) fn invert(&mut self) {
+        self.words.iter_mut().for_each(|word| *word = !*word);
+        self.trim();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, row: usize) -> bool {
+        self.words[row / 64] >> (row % 64) & 1 == 1
+    }
+
+    /// How many rows of the range are set.
+    #[inline]
+    pub(crate) fn count(&self, range: Range<usize>) -> usize {
+        self.masked(range).map(|(_, word)| word.count_ones() as usize).sum()
+    }
+
+    /// The rows of the range that are set, ascending.
+    #[inline]
+    pub(crate) fn ones(&self, range: Range<usize>) -> impl Iterator<Item = usize> {
+        self.masked(range).flat_map(|(base, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+                word &= word - 1;
+                Some(base + bit)
+            })
+        })
+    }
+
+    #[inline]
+    pub(crate) fn first(&self, range: Range<usize>) -> Option<usize> {
+        self.masked(range)
+            .find(|(_, word)| *word != 0)
+            .map(|(base, word)| base + word.trailing_zeros() as usize)
+    }
+
+    #[inline]
+    pub(crate) fn last(&self, range: Range<usize>) -> Option<usize> {
+        let found = self.masked(range).rev().find(|(_, word)| *word != 0);
+        found.map(|(base, word)| base + 63 - word.leading_zeros() as usize)
+    }
+
+    /// The words that hold a range, without the bits outside of it, and the row of their first bit.
+    #[inline]
+    fn masked(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = (usize, u64)> {
+        let Range { start, end } = range;
+        let words = if start < end { start / 64..end.div_ceil(64) } else { 0..0 };
+        words.map(move |index| {
+            let base = index * 64;
+            let mut word = self.words[index];
+            if base < start {
+                word &= u64::MAX << (start - base);
+            }
+            if base + 64 > end {
+                word &= u64::MAX >> (base + 64 - end);
+            }
+            (base, word)
+        })
+    }
+
+    fn zip(&mut self, other: &Self, f: impl Fn(u64, u64) -> u64) {
+        debug_assert_eq!(self.len, other.len);
+        self.words.iter_mut().zip(&other.words).for_each(|(a, b)| *a = f(*a, *b));
+    }
+
+    fn trim(&mut self) {
+        if self.len % 64 > 0
+            && let Some(last) = self.words.last_mut()
+        {
+            *last &= u64::MAX >> (64 - self.len % 64);
+        }
+    }
+}
+
+impl Bools {
+    pub(crate) fn get(&self, row: usize) -> Option<bool> {
+        if self.yes.get(row) { Some(true) } else { self.no.get(row).then_some(false) }
+    }
+
+    pub(crate) fn fill(&mut self, len: usize, value: Option<bool>) {
+        self.yes.fill(len, value == Some(true));
+        self.no.fill(len, value == Some(false));
+    }
+
+    pub(crate) fn copy(&mut self, other: &Self) {
+        self.yes.copy(&other.yes);
+        self.no.copy(&other.no);
+    }
+
+    /// False as soon as one side is.
+    pub(crate) fn and(&mut self, other: &Self) {
+        self.yes.and(&other.yes);
+        self.no.or(&other.no);
+    }
+
+    /// True as soon as one side is.
+    pub(crate) fn or(&mut self, other: &Self) {
+        self.yes.or(&other.yes);
+        self.no.and(&other.no);
+    }
+
+    /// `yes` has been set for all rows; those of `valid` that are not true are false, the others unknown.
+    pub(crate) fn settle(&mut self, valid: &Bits) {
+        self.yes.and(valid);
+        self.no.copy(valid);
+        self.no.and_not(&self.yes);
+    }
+
+    /// `yes` has been set for all rows; the others are false.
+    pub(crate) fn settle_total(&mut self) {
+        self.no.copy(&self.yes);
+        self.no.invert();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bits(values: &[bool]) -> Bits {
+        let mut bits = Bits::default();
+        bits.pack(values.len(), |row| values[row]);
+        bits
+    }
+
+    fn bools(values: &[Option<bool>]) -> Bools {
+        let yes: Vec<bool> = values.iter().map(|v| *v == Some(true)).collect();
+        let no: Vec<bool> = values.iter().map(|v| *v == Some(false)).collect();
+        Bools { yes: bits(&yes), no: bits(&no) }
+    }
+
+    #[test]
+    fn truth_tables_are_sqls() {
+        let all = [Some(true), Some(false), None];
+        let left: Vec<_> = all.iter().flat_map(|a| [*a; 3]).collect();
+        let right: Vec<_> = [all; 3].concat();
+        let (mut and, mut or) = (bools(&left), bools(&left));
+        and.and(&bools(&right));
+        or.or(&bools(&right));
+        let (t, f, u) = (Some(true), Some(false), None);
+        assert_eq!((0..9).map(|row| and.get(row)).collect::<Vec<_>>(), [t, f, u, f, f, f, u, f, u]);
+        assert_eq!((0..9).map(|row| or.get(row)).collect::<Vec<_>>(), [t, t, t, t, f, u, t, u, u]);
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_agree_with_a_plain_list(
+            values in proptest::collection::vec(any::<bool>(), 0..300), a in 0usize..300, b in 0usize..300,
+        ) {
+            let (start, end) = (a.min(b).min(values.len()), a.max(b).min(values.len()));
+            let bits = bits(&values);
+            let expected: Vec<usize> = (start..end).filter(|&row| values[row]).collect();
+            prop_assert_eq!(bits.count(start..end), expected.len());
+            prop_assert_eq!(bits.first(start..end), expected.first().copied());
+            prop_assert_eq!(bits.last(start..end), expected.last().copied());
+            prop_assert_eq!(bits.ones(start..end).collect::<Vec<_>>(), expected);
+            let mut inverted = bits.clone();
+            inverted.invert();
+            prop_assert_eq!(inverted.count(0..values.len()), values.iter().filter(|v| !**v).count());
+            let mut loaded = Bits::default();
+            loaded.load(&values.iter().copied().collect::<arrow::buffer::BooleanBuffer>().slice(start, end - start));
+            prop_assert_eq!(loaded.ones(0..end - start).map(|row| row + start).collect::<Vec<_>>(), expected);
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Columns as the evaluator works on them: one vector per node of a graph, kept and refilled from batch to batch.
+
+use crate::{
+    ast::Type,
+    logic::{Bits, Bools},
+};
+use arrow::{
+    array::{Array, AsArray, StringArray},
+    buffer::{NullBuffer, ScalarBuffer},
+    datatypes::{
+        DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+    },
+};
+use kindred_plugin_api::{Fault, Result};
+use std::collections::HashMap;
+
+/// The values of one node for all rows.
+#[derive(Debug)]
+pub(crate) enum Vector {
+    Bools(Bools),
+    /// Integers, times and ages, both in microseconds.
+    Ints(Numbers<i64>),
+    Floats(Numbers<f64>),
+    Texts(Texts),
+}
+
+/// Numbers; what is not valid is null.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers<T> {
+    pub(crate) values: Vec<T>,
+    pub(crate) valid: Bits,
+}
+
+/// Text that stays where Arrow has it.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    column: TextColumn,
+    /// For each row the row of `column`, when they are not the same.
+    rows: Option<Vec<u32>>,
+    pub(crate) valid: Bits,
+}
+
+#[derive(Clone, Debug)]
+struct TextColumn {
+    keys: Keys,
+    values: StringArray,
+}
+
+#[derive(Clone, Debug)]
+enum Keys {
+    Plain,
+    U8(ScalarBuffer<u8>),
+    U16(ScalarBuffer<u16>),
+    U32(ScalarBuffer<u32>),
+}
+
+impl Vector {
+    /// An empty vector for values of a type.
+    pub(crate) fn of(kind: Type) -> Self {
+        match kind {
+            Type::Int | Type::Time | Type::Age => Self::Ints(Numbers::default()),
+            Type::Float => Self::Floats(Numbers::default()),
+            Type::Text => Self::Texts(Texts::default()),
+            Type::Bool | Type::Null | Type::Any => Self::Bools(Bools::default()),
+        }
+    }
+
+    /// Refills it from an Arrow column.
+    ///
+    /// # Errors
+    /// A permanent fault when the column is not of the type that the vector was made for.
+    pub(crate) fn load(&mut self, array: &dyn Array) -> Result<()> {
+        match (self, array.data_type()) {
+            (Self::Bools(out), DataType::Boolean) => {
+                let array = array.as_boolean();
+                out.yes.load(array.values());
+                load_valid(&mut out.no, array.nulls(), array.len());
+                let valid = std::mem::take(&mut out.no);
+                out.settle(&valid);
+            }
+            (Self::Ints(out), DataType::Int64) => {
+                out.load(array.as_primitive::<Int64Type>().values(), array.nulls())
+            }
+            (Self::Ints(out), DataType::Timestamp(..)) => {
+                out.load(array.as_primitive::<TimestampMicrosecondType>().values(), array.nulls());
+            }
+            (Self::Floats(out), DataType::Float64) => {
+                out.load(array.as_primitive::<Float64Type>().values(), array.nulls());
+                if out.values.iter().any(|value| value.is_nan()) {
+                    let Numbers { values, valid } = out;
+                    let present = std::mem::take(valid);
+                    valid.pack(values.len(), |row| present.get(row) && !values[row].is_nan());
+                }
+            }
+            (Self::Texts(out), _) => out.load(array)?,
+            (_, other) => {
+                return Err(Fault::permanent(
+                    "schema",
+                    format!("a column has the type {other}, not the agreed one"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn bools(&self) -> &Bools {
+        match self {
+            Self::Bools(bools) => bools,
+            _ => unreachable!("conditions are checked to be boolean"),
+        }
+    }
+
+    /// Where there is a value: numbers that are not null, truth that is not unknown.
+    pub(crate) fn copy_valid(&self, out: &mut Bits) {
+        match self {
+            Self::Bools(bools) => {
+                out.copy(&bools.yes);
+                out.or(&bools.no);
+            }
+            Self::Ints(numbers) => out.copy(&numbers.valid),
+            Self::Floats(numbers) => out.copy(&numbers.valid),
+            Self::Texts(texts) => out.copy(&texts.valid),
+        }
+    }
+
+    /// Refills it with the rows of another vector; `u32::MAX` for null.
+    pub(crate) fn gather(&mut self, from: &Vector, rows: &[u32]) {
+        match (self, from) {
+            (Self::Bools(out), Self::Bools(from)) => {
+                let at = |bits: &Bits, row: usize| rows[row] != u32::MAX && bits.get(rows[row] as usize);
+                out.yes.pack(rows.len(), |row| at(&from.yes, row));
+                out.no.pack(rows.len(), |row| at(&from.no, row));
+            }
+            (Self::Ints(out), Self::Ints(from)) => out.gather(from, rows),
+            (Self::Floats(out), Self::Floats(from)) => out.gather(from, rows),
+            (Self::Texts(out), Self::Texts(from)) => {
+                out.column = from.column.clone();
+                out.valid.pack(rows.len(), |row| rows[row] != u32::MAX);
+                let kept = out.rows.get_or_insert_default();
+                kept.clear();
+                kept.extend_from_slice(rows);
+            }
+            _ => unreachable!("a column keeps its type"),
+        }
+    }
+}
+
+impl<T: Copy + Default> Numbers<T> {
+    fn load(&mut self, values: &[T], nulls: Option<&NullBuffer>) {
+        self.values.clear();
+        self.values.extend_from_slice(values);
+        load_valid(&mut self.valid, nulls, values.len());
+    }
+
+    /// Refills it row by row.
+    pub(crate) fn fill_with(&mut self, rows: usize, mut value: impl FnMut(usize) -> Option<T>) {
+        let Self { values, valid } = self;
+        values.clear();
+        valid.pack(rows, |row| {
+            let value = value(row);
+            values.push(value.unwrap_or_default());
+            value.is_some()
+        });
+    }
+
+    pub(crate) fn get(&self, row: usize) -> Option<T> {
+        self.valid.get(row).then(|| self.values[row])
+    }
+
+    fn gather(&mut self, from: &Self, rows: &[u32]) {
+        self.fill_with(rows.len(), |row| (rows[row] != u32::MAX).then(|| from.values[rows[row] as usize]));
+    }
+}
+
+impl Texts {
+    pub(crate) fn get(&self, row: usize) -> Option<&str> {
+        self.valid
+            .get(row)
+            .then(|| self.column.value(self.rows.as_ref().map_or(row, |rows| rows[row] as usize)))
+    }
+
+    /// Asks `f` once per value of the dictionary, then looks the rows up by their codes.
+    pub(crate) fn test(&self, out: &mut Bools, table: &mut Vec<bool>, f: impl Fn(&str) -> bool) {
+        let (rows, values) = (self.valid.len(), &self.column.values);
+        let small = !matches!(self.column.keys, Keys::Plain) && values.len() <= 2 * rows + 64;
+        if small {
+            table.clear();
+            table.extend((0..values.len()).map(|code| values.is_valid(code) && f(values.value(code))));
+        }
+        match (&self.column.keys, small) {
+            (Keys::U8(keys), true) => self.look_up(keys, table, &mut out.yes),
+            (Keys::U16(keys), true) => self.look_up(keys, table, &mut out.yes),
+            (Keys::U32(keys), true) => self.look_up(keys, table, &mut out.yes),
+            _ => out.yes.pack(rows, |row| self.get(row).is_some_and(&f)),
+        }
+        out.settle(&self.valid);
+    }
+
+    fn look_up<K: Copy + Into<u32>>(&self, keys: &[K], table: &[bool], out: &mut Bits) {
+        // Keys of null rows may be anything.
+        let holds = |row: usize| table.get(keys[row].into() as usize).copied().unwrap_or(false);
+        match &self.rows {
+            None => out.pack(self.valid.len(), holds),
+            Some(rows) => out.pack(self.valid.len(), |row| self.valid.get(row) && holds(rows[row] as usize)),
+        }
+    }
+
+    /// Numbers that are equal where the texts are.
+    pub(crate) fn codes(&self, out: &mut Numbers<i64>) {
+        let mut seen: HashMap<&str, i64> = HashMap::new();
+        let mut code = |text| {
+            let next = seen.len() as i64;
+            *seen.entry(text).or_insert(next)
+        };
+        if matches!(self.column.keys, Keys::Plain) || self.rows.is_some() {
+            return out.fill_with(self.valid.len(), |row| self.get(row).map(&mut code));
+        }
+        let values = &self.column.values;
+        let table: Vec<i64> = values.iter().map(|value| value.map_or(-1, &mut code)).collect();
+        out.fill_with(self.valid.len(), |row| self.valid.get(row).then(|| table[self.column.code(row)]));
+    }
+
+    fn load(&mut self, array: &dyn Array) -> Result<()> {
+        self.rows = None;
+        let read = TextColumn::read(array);
+        self.column = read.ok_or_else(|| {
+            Fault::permanent("schema", format!("a column has the type {}, not text", array.data_type()))
+        })?;
+        let (column, nulls, rows) = (&self.column, array.nulls(), array.len());
+        let sound =
+            column.values.null_count() == 0 && column.greatest_code().is_none_or(|c| c < column.values.len());
+        if sound {
+            load_valid(&mut self.valid, nulls, rows);
+        } else {
+            self.valid.pack(rows, |row| nulls.is_none_or(|n| n.is_valid(row)) && column.is_valid(row));
+        }
+        Ok(())
+    }
+}
+
+impl TextColumn {
+    fn read(array: &dyn Array) -> Option<Self> {
+        let (keys, values) = match array.data_type() {
+            DataType::Utf8 => return Some(Self { keys: Keys::Plain, values: array.as_string().clone() }),
+            DataType::Dictionary(key, _) => match **key {
+                DataType::UInt8 => {
+                    let array = array.as_dictionary::<UInt8Type>();
+                    (Keys::U8(array.keys().values().clone()), array.values())
+                }
+                DataType::UInt16 => {
+                    let array = array.as_dictionary::<UInt16Type>();
+                    (Keys::U16(array.keys().values().clone()), array.values())
+                }
+                DataType::UInt32 => {
+                    let array = array.as_dictionary::<UInt32Type>();
+                    (Keys::U32(array.keys().values().clone()), array.values())
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Self { keys, values: values.as_string_opt::<i32>()?.clone() })
+    }
+
+    fn code(&self, row: usize) -> usize {
+        match &self.keys {
+            Keys::Plain => row,
+            Keys::U8(keys) => usize::from(keys[row]),
+            Keys::U16(keys) => usize::from(keys[row]),
+            Keys::U32(keys) => keys[row] as usize,
+        }
+    }
+
+    fn greatest_code(&self) -> Option<usize> {
+        match &self.keys {
+            Keys::Plain => None,
+            Keys::U8(keys) => keys.iter().max().map(|&code| usize::from(code)),
+            Keys::U16(keys) => keys.iter().max().map(|&code| usize::from(code)),
+            Keys::U32(keys) => keys.iter().max().map(|&code| code as usize),
+        }
+    }
+
+    fn is_valid(&self, row: usize) -> bool {
+        let code = self.code(row);
+        code < self.values.len() && self.values.is_valid(code)
+    }
+
+    fn value(&self, row: usize) -> &str {
+        self.values.value(self.code(row))
+    }
+}
+
+impl Default for TextColumn {
+    fn default() -> Self {
+        Self { keys: Keys::Plain, values: StringArray::new_null(0) }
+    }
+}
+
+fn load_valid(out: &mut Bits, nulls: Option<&NullBuffer>, rows: usize) {
+    match nulls {
+        Some(nulls) => out.load(nulls.inner()),
+        None => out.fill(rows, true),
+    }
+}
