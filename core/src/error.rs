@@ -57,7 +57,7 @@ pub enum Error {
         /// Its name in the pipeline file.
         instance: String,
         /// What it said.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// A column that does not fit what the store holds.
     #[error("{0}")]
@@ -77,7 +77,7 @@ impl Error {
     /// A plugin's fault.
     pub fn plugin(stage: &'static str, instance: &str) -> impl FnOnce(Fault) -> Self + use<> {
         let instance = instance.to_owned();
-        move |fault| Self::Plugin { stage, instance, fault }
+        move |fault| Self::Plugin { stage, instance, fault: Box::new(fault) }
     }
 
     /// What to do about it, where that is known.

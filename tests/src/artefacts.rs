@@ -1,4 +1,4 @@
-//! Libraries that tests load, built by cargo on first use, once a process. Cargo has released its lock on the target
+//! Artefacts that tests load, built by cargo on first use, once a process. Cargo has released its lock on the target
 //! folder by the time that tests run.
 
 use std::{
@@ -8,8 +8,8 @@ use std::{
     sync::OnceLock,
 };
 
-/// Libraries by the name of their cargo target: `kindred_cookies`.
-type Libraries = HashMap<String, PathBuf>;
+/// Artefacts by the name of their cargo target: `kindred_cookies`.
+type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
 pub const BUILT_IN: [&str; 9] = [
@@ -26,7 +26,7 @@ pub const BUILT_IN: [&str; 9] = [
 
 /// The library of a built-in plugin, built with the profile of the running test.
 pub fn built_in(name: &str) -> &'static Path {
-    static BUILT: OnceLock<Libraries> = OnceLock::new();
+    static BUILT: OnceLock<Artefacts> = OnceLock::new();
     let libraries = BUILT.get_or_init(|| {
         let packages = BUILT_IN.map(|name| format!("--package=kindred-{name}-dylib"));
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
@@ -34,6 +34,20 @@ pub fn built_in(name: &str) -> &'static Path {
         build(&root, &target(), profile(), &arguments)
     });
     &libraries[&format!("kindred_{}", name.replace('-', "_"))]
+}
+
+/// The `kindred` binary, built with the profile of the running test.
+pub fn kindred() -> &'static Path {
+    static BUILT: OnceLock<Artefacts> = OnceLock::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    &BUILT.get_or_init(|| build(&root, &target(), profile(), &["--package=kindred", "--bin=kindred"]))["kindred"]
+}
+
+/// `examples/acme`: a vendor's plugin from outside the workspace.
+pub fn acme() -> &'static Path {
+    static BUILT: OnceLock<Artefacts> = OnceLock::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/acme/Cargo.toml");
+    &BUILT.get_or_init(|| build(&root, &target().join("acme"), "dev", &["--lib"]))["acme"]
 }
 
 /// `tests/faulty`: a plugin of each kind that does what its options say.
@@ -46,14 +60,14 @@ pub fn liar() -> &'static Path {
     &misbehaving()["liar"]
 }
 
-fn misbehaving() -> &'static Libraries {
-    static BUILT: OnceLock<Libraries> = OnceLock::new();
+fn misbehaving() -> &'static Artefacts {
+    static BUILT: OnceLock<Artefacts> = OnceLock::new();
     BUILT.get_or_init(|| build(&faulty_root(), &target().join("faulty"), "dev", &["--lib", "--examples"]))
 }
 
 /// The library of [`faulty`], built with `panic = "abort"`.
 pub fn aborting() -> &'static Path {
-    static BUILT: OnceLock<Libraries> = OnceLock::new();
+    static BUILT: OnceLock<Artefacts> = OnceLock::new();
     let libraries =
         BUILT.get_or_init(|| build(&faulty_root(), &target().join("faulty"), "abort", &["--lib"]));
     &libraries["kindred_faulty"]
@@ -82,8 +96,8 @@ fn faulty_root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("faulty/Cargo.toml")
 }
 
-/// Runs `cargo build` and answers the dynamic libraries that it made or found fresh.
-fn build(root: &Path, target: &Path, profile: &str, arguments: &[&str]) -> Libraries {
+/// Runs `cargo build` and answers the libraries and binaries that it made or found fresh.
+fn build(root: &Path, target: &Path, profile: &str, arguments: &[&str]) -> Artefacts {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--message-format=json-render-diagnostics", "--profile", profile])
         .arg("--manifest-path")
@@ -95,20 +109,23 @@ fn build(root: &Path, target: &Path, profile: &str, arguments: &[&str]) -> Libra
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo cannot build {}", root.display());
-    String::from_utf8_lossy(&output.stdout).lines().filter_map(library).collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(artefact).collect()
 }
 
-/// The library of one of cargo's messages.
-fn library(message: &str) -> Option<(String, PathBuf)> {
+/// The library or binary of one of cargo's messages.
+fn artefact(message: &str) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     if message["reason"] != "compiler-artifact" {
         return None;
     }
-    let files = message["filenames"].as_array()?.iter().filter_map(serde_json::Value::as_str);
-    let file = files.into_iter().find(|file| file.ends_with(".so"))?;
+    let name = message["target"]["name"].as_str()?.to_owned();
+    if let Some(binary) = message["executable"].as_str() {
+        return Some((name, binary.into()));
+    }
     let kinds = message["target"]["crate_types"].as_array()?;
-    let name = message["target"]["name"].as_str()?;
-    kinds.iter().any(|kind| kind == "cdylib").then(|| (name.to_owned(), file.into()))
+    let mut files = message["filenames"].as_array()?.iter().filter_map(serde_json::Value::as_str);
+    let file = files.find(|file| file.ends_with(".so"))?;
+    kinds.iter().any(|kind| kind == "cdylib").then(|| (name, file.into()))
 }
 
 /// `target/debug/deps/conformance-0123` stands in the folder of its profile, and that in the target folder.
@@ -117,7 +134,7 @@ fn profile_folder() -> PathBuf {
     test.ancestors().nth(2).expect("the folder of the profile").to_owned()
 }
 
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     profile_folder().parent().expect("the target folder").to_owned()
 }
 

@@ -1,3 +1,7 @@
-//! What the tests share: libraries built for them, and the conformance suite.
+//! What the tests share: libraries built for them, the conformance suite, and a scenario for each built-in plugin.
 
 pub mod artefacts;
+pub mod conformance;
+pub mod oracle;
+pub mod sandbox;
+pub mod scenarios;

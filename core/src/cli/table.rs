@@ -1,6 +1,9 @@
 //! Tables on a terminal.
 
-use comfy_table::{Cell, CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
+
+/// One line below the header and no other.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Prints a table; columns whose title starts with `>` are numbers, to the right.
 pub(super) fn print(title: &str, header: &[&str], rows: Vec<Vec<String>>) {
@@ -8,7 +11,7 @@ pub(super) fn print(title: &str, header: &[&str], rows: Vec<Vec<String>>) {
         return;
     }
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     let right = |at: usize| header[at].starts_with('>');
     let cell = |at: usize, text: &str| {
         let alignment = if right(at) { CellAlignment::Right } else { CellAlignment::Left };

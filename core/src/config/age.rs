@@ -3,7 +3,8 @@
 const DAY_US: i64 = 86_400_000_000;
 
 /// What may be written.
-pub(super) const ALLOWED: &str = "write a number and a unit: hours, days, weeks, months or years, such as `13 months`";
+pub(super) const ALLOWED: &str =
+    "write a number and a unit: hours, days, weeks, months or years, such as `13 months`";
 
 /// Microseconds. Months and years are parts of a year of 365.25 days, in whole days: 13 months are 395 days.
 ///
@@ -39,7 +40,9 @@ mod tests {
         assert_eq!(parse("400days"), Ok(400 * DAY_US));
         assert_eq!(parse("2 years"), Ok(730 * DAY_US));
         assert_eq!(parse("36 h"), Ok(DAY_US * 3 / 2));
-        for bad in ["", "months", "13", "13 moons", "-1 days", "0 days", "99999999999999999999 days", "200000 years"] {
+        for bad in
+            ["", "months", "13", "13 moons", "-1 days", "0 days", "99999999999999999999 days", "200000 years"]
+        {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("100000 years").is_ok());

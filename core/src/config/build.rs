@@ -2,9 +2,11 @@
 
 use super::{
     Clock, Destination, Enrichment, Pipeline, Plugins, Segment, Source, age,
-    file::{self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable},
+    file::{
+        self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable,
+    },
     graph,
-    near::{instead, quoted},
+    near::{instead, near, quoted},
     options::{Shelf, mention},
     problem::{Problem, Span},
     shape::Shape,
@@ -34,7 +36,15 @@ pub(super) fn pipeline(
     let destinations = build.destinations();
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
-    Some(Pipeline { file: file.to_owned(), base_dir: base_dir.to_owned(), sources, enrichments, segments, destinations, ..head? })
+    Some(Pipeline {
+        file: file.to_owned(),
+        base_dir: base_dir.to_owned(),
+        sources,
+        enrichments,
+        segments,
+        destinations,
+        ..head?
+    })
 }
 
 struct Build<'a> {
@@ -75,7 +85,8 @@ impl<'a> Build<'a> {
     fn check_name(&mut self, stage: &str, name: &str, span: &Span) {
         let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         if !name.starts_with(good) || !name.chars().all(|c| good(c) || c == '_' || c == '-') {
-            let problem = Problem::at(span, format!("`{name}` cannot be a name in `{stage}`")).found("not a name");
+            let problem =
+                Problem::at(span, format!("`{name}` cannot be a name in `{stage}`")).found("not a name");
             let help = "names are lowercase letters, digits, `-` and `_`, and start with a letter or a digit";
             self.problems.push(problem.help(help));
         }
@@ -95,7 +106,8 @@ impl<'a> Build<'a> {
             0
         });
         let clock = clock(&table.clock).unwrap_or_else(|| {
-            let problem = Problem::at(&node.span_of("clock"), "`pipeline.clock` is neither a clock nor a moment");
+            let problem =
+                Problem::at(&node.span_of("clock"), "`pipeline.clock` is neither a clock nor a moment");
             let help = "write `wall`, `events`, or a moment with its offset such as `2026-01-31T00:00:00Z`";
             self.problems.push(problem.found("not a clock").help(help));
             Clock::Wall
@@ -103,7 +115,8 @@ impl<'a> Build<'a> {
         for (key, value) in [("name", &table.name), ("store", &table.store)] {
             if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
                 let problem = Problem::at(&node.span_of(key), format!("`pipeline.{key}` is empty"));
-                self.problems.push(problem.found("nothing").help("write at least one letter, or leave the key out"));
+                self.problems
+                    .push(problem.found("nothing").help("write at least one letter, or leave the key out"));
             }
         }
         Some(Pipeline {
@@ -123,14 +136,16 @@ impl<'a> Build<'a> {
     }
 
     fn sources(&mut self) -> Vec<Source> {
-        if self.names("sources").is_empty() && self.root.get("sources").is_none_or(|n| matches!(n.value, Value::Table(_))) {
+        // A misspelt or misshapen `sources` has its own problem.
+        let none = self.root.entries().iter().all(|entry| near(&entry.key, ["sources"]).is_none());
+        if none || self.root.get("sources").is_some_and(Node::is_empty_table) {
             let problem = Problem::at(&(0..0), "the pipeline has no sources");
             let help = "add at least one: `[sources.NAME]` with a `plugin`";
             self.problems.push(problem.help(format!("{help}; {}", self.kinds(Kind::Source))));
         }
         let mut out = Vec::new();
         for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
-            let config = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
+            let (_, config) = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
             let SourceTable { plugin, party, consent, .. } = table;
             out.push(Source { name: key.clone(), plugin, party, consent, config });
         }
@@ -144,13 +159,18 @@ impl<'a> Build<'a> {
         // Items of the wrong type are missing in the JSON, and then the numbers differ.
         let tables = nodes.iter().filter(|node| matches!(node.value, Value::Table(_)));
         for (i, node) in tables.enumerate() {
-            let Some(table) = self.typed::<EnrichmentTable>(&format!("/enrichments/{i}"), node) else { continue };
-            let config = self.options(&table.plugin, node, Kind::Enrichment, &format!("enrichments[{i}]"));
-            let name = table.name.unwrap_or_else(|| self.manifest_name(&table.plugin));
+            let Some(table) = self.typed::<EnrichmentTable>(&format!("/enrichments/{i}"), node) else {
+                continue;
+            };
+            let path = format!("enrichments[{i}]");
+            let (found, config) = self.options(&table.plugin, node, Kind::Enrichment, &path);
             let span = node.get("name").or(node.get("plugin")).unwrap_or(node).span.clone();
+            // A plugin that was not found has no name to give.
+            let Some(name) = table.name.or(found) else { continue };
             self.check_name("enrichments", &name, &span);
             if !taken.insert(name.clone()) {
-                let problem = Problem::at(&span, format!("two enrichments are called `{name}`")).found("the second");
+                let problem =
+                    Problem::at(&span, format!("two enrichments are called `{name}`")).found("the second");
                 self.problems.push(problem.help("give one of them another `name`"));
             }
             self.references("from", node, "sources");
@@ -185,15 +205,20 @@ impl<'a> Build<'a> {
         let mut config = node.get("config").cloned().unwrap_or_else(|| Node::empty(&node.span));
         let Some(rule) = node.entry("rule") else { return config };
         if !rules {
-            let problem = Problem::at(&rule.key_span, format!("`{path}.rule` is for plugin `{}`", file::RULES));
+            let problem =
+                Problem::at(&rule.key_span, format!("`{path}.rule` is for plugin `{}`", file::RULES));
             let help = format!("leave `plugin` out, or put the options of `{plugin}` under `config`");
             self.problems.push(problem.found(format!("the plugin is `{plugin}`")).help(help));
         } else if let Value::Table(entries) = &mut config.value {
             if entries.iter().any(|entry| entry.key == "rule") {
-                let problem = Problem::at(&rule.key_span, format!("`{path}` has two rules")).found("the second");
+                let problem =
+                    Problem::at(&rule.key_span, format!("`{path}` has two rules")).found("the second");
                 self.problems.push(problem.help("keep `rule`, and take it out of `config`"));
             }
-            entries.push(rule.clone());
+            // A rule that is not a string has its problem already.
+            let node =
+                if matches!(rule.node.value, Value::Text(_)) { rule.node.clone() } else { rule.node.told() };
+            entries.push(Entry { node, ..rule.clone() });
         }
         config
     }
@@ -203,7 +228,8 @@ impl<'a> Build<'a> {
         for (segment, config) in segments.iter().zip(configs) {
             for missing in segment.depends_on.iter().filter(|name| !names.contains(&name.as_str())) {
                 let span = mention(config, missing).unwrap_or_else(|| config.span.clone());
-                let message = format!("segment `{}` refers to `{missing}`, which does not exist", segment.name);
+                let message =
+                    format!("segment `{}` refers to `{missing}`, which does not exist", segment.name);
                 let problem = Problem::at(&span, message).found("no such segment");
                 self.problems.push(problem.help(instead(missing, "segments", &names)));
             }
@@ -222,16 +248,27 @@ impl<'a> Build<'a> {
     fn destinations(&mut self) -> Vec<Destination> {
         let mut out = Vec::new();
         for (Entry { key, node, .. }, table) in self.named::<DestinationTable>("destinations") {
-            let config = self.options(&table.plugin, node, Kind::Destination, &format!("destinations.{key}"));
+            let (_, config) =
+                self.options(&table.plugin, node, Kind::Destination, &format!("destinations.{key}"));
             self.references("segments", node, "segments");
             if table.isolation == Isolation::Process {
                 let message = "isolation `process` is not available in this version";
                 let problem = Problem::at(&node.span_of("isolation"), message).found("not available");
-                self.problems.push(problem.help("leave `isolation` out, or write `none`: the plugin runs in this process"));
+                self.problems.push(
+                    problem.help("leave `isolation` out, or write `none`: the plugin runs in this process"),
+                );
             }
             let DestinationTable { plugin, segments, mode, minimum_audience, on_error, .. } = table;
             let segments = segments.unwrap_or_default();
-            out.push(Destination { name: key.clone(), plugin, segments, mode, minimum_audience, on_error, config });
+            out.push(Destination {
+                name: key.clone(),
+                plugin,
+                segments,
+                mode,
+                minimum_audience,
+                on_error,
+                config,
+            });
         }
         out
     }
@@ -244,27 +281,26 @@ impl<'a> Build<'a> {
             let Value::Text(text) = &item.value else { continue };
             let (name, one) = (text.value.as_str(), stage.trim_end_matches('s'));
             if !names.contains(&name) {
-                let problem = Problem::at(&item.span, format!("unknown {one} `{name}`")).found(format!("no such {one}"));
+                let problem = Problem::at(&item.span, format!("unknown {one} `{name}`"))
+                    .found(format!("no such {one}"));
                 self.problems.push(problem.help(instead(name, stage, &names)));
             } else if !seen.insert(name) {
-                let problem = Problem::at(&item.span, format!("`{name}` stands in `{key}` twice")).found("the second");
+                let problem =
+                    Problem::at(&item.span, format!("`{name}` stands in `{key}` twice")).found("the second");
                 self.problems.push(problem.help("take it out"));
             }
         }
     }
 
-    /// The checked options of a part that keeps them under `config`.
-    fn options(&mut self, name: &str, node: &Node, kind: Kind, path: &str) -> Json {
+    /// The name that a plugin gives itself, and the checked options of a part that keeps them under `config`.
+    fn options(&mut self, name: &str, node: &Node, kind: Kind, path: &str) -> (Option<String>, Json) {
         let empty = Node::empty(&node.span);
-        let plugin = self.shelf.find(name, node, kind, self.problems);
+        let Some(plugin) = self.shelf.find(name, node, kind, self.problems) else {
+            return (None, Json::Null);
+        };
         let config = node.get("config").unwrap_or(&empty);
-        let path = format!("{path}.config");
-        plugin.and_then(|p| self.shelf.options(&p, config, &path, self.problems)).unwrap_or_default().0
-    }
-
-    fn manifest_name(&self, plugin: &str) -> String {
-        let found = self.shelf.plugins.find(plugin, self.shelf.base_dir);
-        found.map_or_else(|_| plugin.to_owned(), |found| found.manifest.name)
+        let checked = self.shelf.options(&plugin, config, &format!("{path}.config"), self.problems);
+        (Some(plugin.manifest.name), checked.unwrap_or_default().0)
     }
 
     fn kinds(&self, kind: Kind) -> String {

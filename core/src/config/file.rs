@@ -4,7 +4,7 @@
 use super::{ConsentDefault, OnError, Party};
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
@@ -20,9 +20,12 @@ pub(super) type Options = Map<String, Json>;
 /// A Kindred pipeline: from sources to audiences to destinations.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used: the parts are read one by one, so that one bad part hides none")]
+#[expect(
+    dead_code,
+    reason = "only its schema is used: the parts are read one by one, so that one bad part hides none"
+)]
 pub(super) struct File {
-    /// What holds for the whole pipeline: `[pipeline]`.
+    /// What holds for the whole pipeline: `[pipeline]`, with a `store` at least.
     pipeline: PipelineTable,
     /// Variables: `${NAME}` anywhere in a string is replaced, `--set NAME=VALUE` overrides. `${env:NAME}` is a secret from
     /// the environment; `$${` stands for the characters `${`.
@@ -158,7 +161,7 @@ pub(super) struct DestinationTable {
 }
 
 /// Where a plugin runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Isolation {
     /// In this process.

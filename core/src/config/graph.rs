@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Every cycle once, as the names along it; it starts with the smallest name, which comes after the last again.
 pub(super) fn cycles(segments: &[Segment]) -> Vec<Vec<String>> {
-    let edges: BTreeMap<&str, &[String]> = segments.iter().map(|s| (s.name.as_str(), &s.depends_on[..])).collect();
-    let mut search = Search { edges: &edges, done: BTreeSet::new(), path: Vec::new(), cycles: BTreeSet::new() };
+    let edges: BTreeMap<&str, &[String]> =
+        segments.iter().map(|s| (s.name.as_str(), &s.depends_on[..])).collect();
+    let mut search =
+        Search { edges: &edges, done: BTreeSet::new(), path: Vec::new(), cycles: BTreeSet::new() };
     edges.keys().for_each(|name| search.visit(name));
     search.cycles.into_iter().collect()
 }

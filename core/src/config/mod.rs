@@ -27,7 +27,7 @@ pub use vars::set_argument;
 use crate::plugin::Plugin;
 use kindred_plugin_api::{Kind, Mode};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Where plugins come from.
@@ -123,7 +123,7 @@ pub enum Clock {
 }
 
 /// Whose data it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// Collected by the operator.
@@ -136,7 +136,7 @@ pub enum Party {
 }
 
 /// What a row without a consent of its own counts as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ConsentDefault {
     /// The operator vouches for this source: `granted`.
@@ -209,7 +209,7 @@ pub struct Destination {
 }
 
 /// `on_error = { transient = "retry", data = "dead-letter", permanent = "stop" }`, which is the default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnError {
     /// `retry` (with back-off, the delivery stays pending when tries run out) or `stop`.
@@ -221,7 +221,7 @@ pub struct OnError {
 }
 
 /// What a transient failure leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transient {
     /// Try again.
@@ -232,7 +232,7 @@ pub enum Transient {
 }
 
 /// What wrong data leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Data {
     /// Keep the row in the dead letters.
@@ -243,7 +243,7 @@ pub enum Data {
 }
 
 /// What a permanent failure leads to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Permanent {
     /// End the run.

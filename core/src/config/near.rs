@@ -29,7 +29,7 @@ pub(super) fn joined<T: AsRef<str>>(words: &[T], last: &str) -> String {
 }
 
 /// Help for an unknown name: the near one, when there is one, and all of them.
-pub(super) fn instead<'a>(name: &str, what: &str, names: &[&'a str]) -> String {
+pub(super) fn instead(name: &str, what: &str, names: &[&str]) -> String {
     let all = format!("{what}: {}", quoted(names.iter().copied()));
     match near(name, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {all}"),

@@ -71,7 +71,8 @@ impl Shelf<'_> {
         match plugin.validate(&json) {
             Ok(facts) => return Some((json, facts)),
             Err(fault) if fault.problems.is_empty() => {
-                let message = format!("plugin `{}` cannot check its options: {}", plugin.manifest.name, fault.message);
+                let message =
+                    format!("plugin `{}` cannot check its options: {}", plugin.manifest.name, fault.message);
                 problems.push(Problem::at(&config.span, message));
             }
             Err(fault) => problems.extend(fault.problems.into_iter().map(|p| placed(config, p, path))),
@@ -92,14 +93,15 @@ fn placed(config: &Node, fault: Fault, path: &str) -> Problem {
         (Value::Text(text), Some((start, end))) => text.place(start, end),
         _ => node.span.clone(),
     };
-    let key = fault.path.replace("~1", "/").replace("~0", "~");
-    let problem = Problem::at(&span, fault.message).found(format!("`{path}{}`", key.replace('/', ".")));
+    let key = fault.path.replace('/', ".").replace("~1", "/").replace("~0", "~");
+    let problem = Problem::at(&span, fault.message).found(format!("`{path}{key}`"));
     problem.help(fault.help.unwrap_or_default())
 }
 
 /// Where options mention a name: the string that is it, or the place in a string where it stands in quotes.
 pub(super) fn mention(config: &Node, name: &str) -> Option<std::ops::Range<usize>> {
-    let inside = |text: &Text| [format!("'{name}'"), format!("\"{name}\"")].iter().find_map(|q| text.place_of(q));
+    let inside =
+        |text: &Text| [format!("'{name}'"), format!("\"{name}\"")].iter().find_map(|q| text.place_of(q));
     let texts = config.texts();
     let whole = texts.iter().find(|(_, text)| text.value == name).map(|(node, _)| node.span.clone());
     whole.or_else(|| texts.iter().find_map(|(_, text)| inside(text)))

@@ -52,12 +52,7 @@ pub struct Problems {
 
 impl Problems {
     /// Sorts, keeps each span within a line, and takes the values of secrets out of the texts.
-    pub(super) fn new(
-        file: &Path,
-        text: &str,
-        mut list: Vec<Problem>,
-        secrets: &[(String, String)],
-    ) -> Self {
+    pub(super) fn new(file: &Path, text: &str, mut list: Vec<Problem>, secrets: &[(String, String)]) -> Self {
         for problem in &mut list {
             problem.span = problem.span.take().map(|span| in_line(text, span));
             for part in [Some(&mut problem.message), problem.found.as_mut(), problem.help.as_mut()] {
@@ -112,7 +107,9 @@ pub(super) fn position(text: &str, byte: usize) -> (usize, usize) {
 
 /// The part of `span` in its first line, at character boundaries.
 fn in_line(text: &str, span: Span) -> Span {
-    let start = text.floor_char_boundary(span.start);
+    // At the end of the file there is no line to show.
+    let start = if span.start < text.len() { span.start } else { text.trim_end().len() };
+    let start = text.floor_char_boundary(start);
     let end = text.ceil_char_boundary(span.end).max(start);
     let first = text[start..end].lines().next().unwrap_or_default();
     start..start + first.trim_end().len()
@@ -142,6 +139,7 @@ mod tests {
         assert_eq!(in_line("[1,\n2]", 0..6), 0..3);
         assert_eq!(in_line("ü", 1..9), 0..2);
         assert_eq!(in_line("", 7..9), 0..0);
+        assert_eq!(in_line("ab\n", 3..3), 2..2);
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl<'a> Shape<'a> {
 
     fn object(&mut self, node: &Node, entries: &[Entry], schema: &'a Json, path: &str) -> Json {
         let properties = schema["properties"].as_object();
-        let names: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        let mut names: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+        names.sort_unstable();
         let mut json = Map::new();
         let mut meant = Vec::new();
         for entry in entries {
@@ -107,8 +108,10 @@ impl<'a> Shape<'a> {
 
     fn array(&mut self, node: &Node, items: &[Node], schema: &'a Json, path: &str) -> Option<Json> {
         if schema["minItems"].as_u64().is_some_and(|least| (items.len() as u64) < least) {
-            let message = format!("`{path}` has {} entries, at least {} are needed", items.len(), schema["minItems"]);
-            self.problems.push(Problem::at(&node.span, message).found("too short").help(self.describe(schema)));
+            let message =
+                format!("`{path}` has {} entries, at least {} are needed", items.len(), schema["minItems"]);
+            self.problems
+                .push(Problem::at(&node.span, message).found("too short").help(self.describe(schema)));
             return None;
         }
         let of = &schema["items"];
@@ -127,7 +130,8 @@ impl<'a> Shape<'a> {
             _ => return Some(node.to_json()),
         };
         let message = format!("`{path}` is {}, {problem}", node.to_json());
-        self.problems.push(Problem::at(&node.span, message).found("out of range").help(self.describe(schema)));
+        self.problems
+            .push(Problem::at(&node.span, message).found("out of range").help(self.describe(schema)));
         None
     }
 
@@ -150,9 +154,14 @@ impl<'a> Shape<'a> {
         let problem = Problem::at(&node.span, format!("`{path}` cannot be {written}")).found("not allowed");
         let names: Vec<&str> = allowed.iter().filter_map(|one| one.as_str()).collect();
         let help = match &node.value {
-            Value::Text(text) if names.len() == allowed.len() => instead(&text.value, "allowed values", &names),
+            Value::Text(text) if names.len() == allowed.len() => {
+                instead(&text.value, "allowed values", &names)
+            }
             _ if names.len() == allowed.len() => format!("allowed values: {}", quoted(names)),
-            _ => format!("allowed values: {}", joined(&allowed.iter().map(|a| a.to_string()).collect::<Vec<_>>(), "and")),
+            _ => format!(
+                "allowed values: {}",
+                joined(&allowed.iter().map(|a| a.to_string()).collect::<Vec<_>>(), "and")
+            ),
         };
         self.problems.push(problem.help(help));
         None
@@ -168,9 +177,12 @@ impl<'a> Shape<'a> {
 
     /// First paragraph of a schema's description, in one line.
     fn describe(&self, schema: &Json) -> String {
-        let target = || self.root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)?["description"].as_str();
+        let target =
+            || self.root.pointer(schema["$ref"].as_str()?.strip_prefix('#')?)?["description"].as_str();
         let text = schema["description"].as_str().or_else(target).unwrap_or_default();
-        text.split("\n\n").next().unwrap_or_default().replace('\n', " ").trim_end_matches('.').to_owned()
+        let text = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+        let mut chars = text.trim_end_matches('.').chars();
+        chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
     }
 }
 
@@ -183,12 +195,17 @@ fn fits(node: &Node, schema: &Json) -> bool {
 
 /// For one of several tables: whether it is the one that its tag says, `type = "x"` or `x = { … }`.
 fn tagged(node: &Node, schema: &Json) -> bool {
-    let (Value::Table(_), Some(properties)) = (&node.value, schema["properties"].as_object()) else { return true };
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+    let (Value::Table(_), Some(properties)) = (&node.value, schema["properties"].as_object()) else {
+        return true;
+    };
+    let required: Vec<&str> =
+        schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
     let outer = properties.len() == 1 && required.len() == 1 && schema["additionalProperties"] == false;
-    properties.iter().filter(|(key, _)| required.contains(&key.as_str())).all(|(key, schema)| match node.get(key) {
-        Some(value) => schema.get("const").is_none_or(|tag| *tag == value.to_json()),
-        None => !outer && schema.get("const").is_none(),
+    properties.iter().filter(|(key, _)| required.contains(&key.as_str())).all(|(key, schema)| {
+        match node.get(key) {
+            Some(value) => schema.get("const").is_none_or(|tag| *tag == value.to_json()),
+            None => !outer && schema.get("const").is_none(),
+        }
     })
 }
 

@@ -37,7 +37,10 @@ impl Text {
     /// Bytes of the file behind the characters from `start` to `end`; behind the last one, when they are past the end.
     pub(super) fn place(&self, start: usize, end: usize) -> Span {
         let last = self.spots.len().saturating_sub(1);
-        match (self.spots.get(start.min(last)), self.spots.get(end.saturating_sub(1).clamp(start.min(last), last))) {
+        match (
+            self.spots.get(start.min(last)),
+            self.spots.get(end.saturating_sub(1).clamp(start.min(last), last)),
+        ) {
             (Some(first), Some(last)) => first.start..last.end.max(first.end),
             _ => self.span.clone(),
         }

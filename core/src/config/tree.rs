@@ -59,7 +59,8 @@ impl Node {
             DeValue::Integer(_) | DeValue::Float(_) => number(value).map_or_else(
                 || {
                     let problem = Problem::at(&span, "a number that cannot be used").found("this number");
-                    problems.push(problem.help("integers have 64 bits, and neither `inf` nor `nan` is a value"));
+                    problems
+                        .push(problem.help("integers have 64 bits, and neither `inf` nor `nan` is a value"));
                     Value::Bad
                 },
                 Value::Number,
@@ -71,6 +72,16 @@ impl Node {
     /// An empty table at `span`.
     pub(super) fn empty(span: &Span) -> Self {
         Self { span: span.clone(), value: Value::Table(Vec::new()) }
+    }
+
+    /// The same place, with nothing left to say.
+    pub(super) fn told(&self) -> Self {
+        Self { span: self.span.clone(), value: Value::Bad }
+    }
+
+    /// Whether it is a table without entries.
+    pub(super) fn is_empty_table(&self) -> bool {
+        matches!(&self.value, Value::Table(entries) if entries.is_empty())
     }
 
     /// Entries, of a table.

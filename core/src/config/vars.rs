@@ -76,7 +76,8 @@ impl Vars<'_> {
             [] => format!("the file declares none; add `{name}` to `[vars]`"),
             _ => instead(name, "declared in `[vars]`", declared),
         };
-        self.problems.push(Problem::outside(format!("`--set {name}=…`: there is no variable `{name}`")).help(help));
+        self.problems
+            .push(Problem::outside(format!("`--set {name}=…`: there is no variable `{name}`")).help(help));
     }
 
     fn set(&mut self, name: &str, node: &mut Node, value: &str) {
@@ -86,7 +87,8 @@ impl Vars<'_> {
             node.value = Value::Number(number);
         } else {
             let problem = Problem::at(&node.span, format!("`--set {name}={value}`: `{name}` is a number"));
-            self.problems.push(problem.found("a number").help("give a number, or declare the variable as a string"));
+            self.problems
+                .push(problem.found("a number").help("give a number, or declare the variable as a string"));
             node.value = Value::Bad;
         }
     }
@@ -111,7 +113,8 @@ impl Vars<'_> {
                 ['$', '{'].into_iter().for_each(|c| out.push(c, text.place(at, at + 3)));
                 at += 3;
             } else if chars[at..].starts_with(&['$', '{']) {
-                let length = chars[at..].iter().position(|&c| c == '}').map_or(chars.len() - at, |end| end + 1);
+                let length =
+                    chars[at..].iter().position(|&c| c == '}').map_or(chars.len() - at, |end| end + 1);
                 let spot = text.place(at, at + length);
                 match self.variable(&chars[at..at + length], &spot) {
                     Some(Value::Number(number)) if length == chars.len() => return Value::Number(number),
@@ -166,7 +169,8 @@ impl Vars<'_> {
                 Some(Value::Text(text))
             }
             None => {
-                let problem = Problem::at(spot, format!("secret `{name}` is not set")).found("not in the environment");
+                let problem =
+                    Problem::at(spot, format!("secret `{name}` is not set")).found("not in the environment");
                 self.problems.push(problem.help(format!("set the environment variable `{name}`")));
                 None
             }

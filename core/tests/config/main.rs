@@ -4,17 +4,20 @@
 mod plugins;
 
 use kindred_core::config::{
-    Clock, ConsentDefault, Data, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text, schema,
+    Clock, ConsentDefault, Data, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
+    schema,
 };
 use kindred_plugin_api::Mode;
 use plugins::Shelf;
 use proptest::prelude::*;
 use serde_json::json;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
+const REGENERATE: &str = "if this is meant, run: UPDATE_GOLDEN=1 cargo test -p kindred --test config";
 const VALID: &str = include_str!("valid.toml");
 
 fn read(text: &str) -> Result<Pipeline, Problems> {
@@ -49,7 +52,10 @@ fn every_key_arrives() {
     assert_eq!(pipeline.segments.last().unwrap().depends_on, ["vip"]);
 
     let [dsp, mail] = &pipeline.destinations[..] else { panic!("{:?}", pipeline.destinations) };
-    assert_eq!((dsp.mode, dsp.minimum_audience, &dsp.segments[..]), (Mode::Full, 50, &["vip".into(), "vip-like".into()][..]));
+    assert_eq!(
+        (dsp.mode, dsp.minimum_audience, &dsp.segments[..]),
+        (Mode::Full, 50, &["vip".into(), "vip-like".into()][..])
+    );
     let harsh = OnError { transient: Transient::Stop, data: Data::Stop, permanent: Permanent::Skip };
     assert_eq!(dsp.on_error, harsh);
     assert_eq!(dsp.config["auth"]["token"], std::env::var("PATH").unwrap());
@@ -114,7 +120,8 @@ fn secrets_stay_out_of_messages() {
 #[test]
 fn the_editors_schema_knows_plugins_and_their_options() {
     let schema = schema(&Shelf::new());
-    let of = |pointer: &str| schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in {schema:#}"));
+    let of =
+        |pointer: &str| schema.pointer(pointer).unwrap_or_else(|| panic!("{pointer} is not in {schema:#}"));
     assert_eq!(of("/properties/sources/additionalProperties/$ref"), "#/$defs/SourceTable");
     assert_eq!(of("/properties/sources/propertyNames/pattern"), "^[a-z0-9][a-z0-9_-]*$");
     assert_eq!(of("/$defs/PipelineTable/properties/retention/default"), "13 months");
@@ -185,7 +192,7 @@ fn broken_pipelines_are_told_word_by_word() {
             drift += &difference(&golden, &fs::read_to_string(&golden).unwrap_or_default(), &told);
         }
     }
-    assert!(drift.is_empty(), "{drift}\nif this is meant, run: UPDATE_GOLDEN=1 cargo test -p kindred --test config");
+    assert!(drift.is_empty(), "{drift}\n{REGENERATE}");
 }
 
 fn difference(golden: &Path, expected: &str, told: &str) -> String {
@@ -212,6 +219,76 @@ fn every_broken_pipeline_has_a_place_for_each_problem() {
     }
 }
 
+/// The reference page: every key of every table, from the same structs that read the file.
+fn reference(schema: &serde_json::Value) -> String {
+    let text =
+        |value: &serde_json::Value| value.as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+    let mut out = String::from(
+        "# The pipeline file\n\nEvery key that a pipeline file may hold. Paths start from the folder of the file. This page is \
+         made from `core/src/config/file.rs`; see `kindred plugin show NAME` for the options under `config`.\n",
+    );
+    let mut tables = vec![("File", schema)];
+    for name in
+        ["PipelineTable", "SourceTable", "EnrichmentTable", "SegmentTable", "DestinationTable", "OnError"]
+    {
+        tables.push((name, &schema["$defs"][name]));
+    }
+    for (name, table) in tables {
+        let title = if name == "File" {
+            "Tables".to_owned()
+        } else {
+            text(&table["description"]).trim_end_matches('.').to_owned()
+        };
+        out += &format!("\n## {title}\n\n| key | value | default | meaning |\n|---|---|---|---|\n");
+        let required = table["required"].as_array().cloned().unwrap_or_default();
+        let keys: BTreeMap<_, _> = table["properties"].as_object().unwrap().iter().collect();
+        for (key, property) in keys {
+            let default = match &property["default"] {
+                _ if required.contains(&json!(key)) => "required".to_owned(),
+                serde_json::Value::Null => String::new(),
+                default if default.is_object() => String::new(),
+                default => format!("`{default}`"),
+            };
+            let target = property["$ref"].as_str().and_then(|target| schema.pointer(&target[1..]));
+            out += &format!(
+                "| `{key}` | {} | {default} | {} |\n",
+                value(target.unwrap_or(property)),
+                text(&property["description"])
+            );
+        }
+    }
+    out
+}
+
+/// What a schema takes, in a few words.
+fn value(schema: &serde_json::Value) -> String {
+    if let Some(words) = schema["oneOf"].as_array() {
+        let words = words.iter().filter_map(|word| word["const"].as_str().or(word["enum"][0].as_str()));
+        return words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    }
+    let name = schema["type"].as_str().or(schema["type"][0].as_str()).unwrap_or("any");
+    match (name, &schema["minimum"]) {
+        ("array", _) => "list".to_owned(),
+        ("object", _) => "table".to_owned(),
+        (name, serde_json::Value::Number(least)) if least.as_u64() != Some(0) => {
+            format!("{name}, at least {least}")
+        }
+        (name, _) => name.to_owned(),
+    }
+}
+
+#[test]
+fn the_reference_page_is_what_the_reader_takes() {
+    let page = Path::new("../docs/pipeline-file.md");
+    let made = reference(&schema(&Shelf::new()));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(page, made).unwrap();
+        return;
+    }
+    let drift = difference(page, &fs::read_to_string(page).unwrap_or_default(), &made);
+    assert!(drift.is_empty(), "{drift}\n{REGENERATE}");
+}
+
 /// One change to a text, at places from 0 to 1.
 #[derive(Clone, Debug)]
 enum Change {
@@ -222,9 +299,40 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     let word = prop::sample::select(vec![
-        "[", "]", "{", "}", "\"", "'", "\"\"\"", "=", ",", ".", "\n", "#", "\\", "${", "${data}", "${rows}", "${env:", "$${",
-        "nan", "1e999", "99999999999999999999", "true", "2026-01-31", "[[sources.web]]", "[vars]", "ü😀", "\u{0}", "\r",
-        "rule = 'in_segment('", "in_segment('vip')", "plugin = \"rules\"\n", "config = 3\n", "-1", "enrichments = [1, {}]\n",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\"",
+        "'",
+        "\"\"\"",
+        "=",
+        ",",
+        ".",
+        "\n",
+        "#",
+        "\\",
+        "${",
+        "${data}",
+        "${rows}",
+        "${env:",
+        "$${",
+        "nan",
+        "1e999",
+        "99999999999999999999",
+        "true",
+        "2026-01-31",
+        "[[sources.web]]",
+        "[vars]",
+        "ü😀",
+        "\u{0}",
+        "\r",
+        "rule = 'in_segment('",
+        "in_segment('vip')",
+        "plugin = \"rules\"\n",
+        "config = 3\n",
+        "-1",
+        "enrichments = [1, {}]\n",
     ]);
     prop_oneof![
         (0.0..1.0, 1..60_usize).prop_map(|(at, length)| Change::Delete(at, length)),
@@ -236,7 +344,8 @@ fn change() -> impl Strategy<Value = Change> {
 fn changed(text: &str, change: &Change) -> String {
     let chars: Vec<char> = text.chars().collect();
     let place = |share: f64| (share * chars.len() as f64) as usize;
-    let part = |from: usize, to: usize| chars[from.min(chars.len())..to.min(chars.len())].iter().collect::<String>();
+    let part =
+        |from: usize, to: usize| chars[from.min(chars.len())..to.min(chars.len())].iter().collect::<String>();
     match change {
         Change::Delete(at, length) => part(0, place(*at)) + &part(place(*at) + length, chars.len()),
         Change::Insert(at, text) => part(0, place(*at)) + text + &part(place(*at), chars.len()),

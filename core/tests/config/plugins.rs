@@ -8,10 +8,10 @@ use kindred_plugin_api::{Kind, abi::register, prelude::*};
 use std::{collections::BTreeMap, path::Path};
 
 /// The plugins of these tests; whatever else is named does not exist.
-pub struct Shelf(Vec<Plugin>);
+pub(crate) struct Shelf(Vec<Plugin>);
 
 impl Shelf {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let all = [
             register::source::<Events>(),
             register::enrichment::<Tags>(),
@@ -41,7 +41,7 @@ impl Plugins for Shelf {
 /// Options of `events`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EventsConfig {
+pub(crate) struct EventsConfig {
     /// Files to read; `*` stands for any characters.
     path: String,
     /// How a file is written.
@@ -91,7 +91,7 @@ enum Begin {
 }
 
 /// A source.
-pub struct Events;
+pub(crate) struct Events;
 
 impl Source for Events {
     const MANIFEST: Manifest = kindred_plugin_api::manifest!("events", "reads events from files");
@@ -130,14 +130,14 @@ impl Source for Events {
 /// Options of `tags`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TagsConfig {
+pub(crate) struct TagsConfig {
     /// What each value becomes.
     #[serde(rename = "map")]
     _map: BTreeMap<String, String>,
 }
 
 /// An enrichment.
-pub struct Tags;
+pub(crate) struct Tags;
 
 impl Enrichment for Tags {
     const MANIFEST: Manifest = kindred_plugin_api::manifest!("tags", "adds tags");
@@ -159,13 +159,13 @@ impl Enrichment for Tags {
 /// Options of `rules`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RulesConfig {
+pub(crate) struct RulesConfig {
     /// A condition on profiles.
     rule: String,
 }
 
 /// A segmentation whose rules are words, of which it knows some functions.
-pub struct Rules;
+pub(crate) struct Rules;
 
 impl Segmentation for Rules {
     const MANIFEST: Manifest = kindred_plugin_api::manifest!("rules", "evaluates rules", ["nests"]);
@@ -179,7 +179,9 @@ impl Segmentation for Rules {
             let word: String = chars[end - length..end].iter().collect();
             if !["", "count", "did", "attr", "in_segment"].contains(&word.as_str()) {
                 let problem = Problem::new("/rule", format!("unknown function `{word}`"));
-                problems.push(problem.help("functions: `attr`, `count`, `did`, `in_segment`").range(end - length, end));
+                problems.push(
+                    problem.help("functions: `attr`, `count`, `did`, `in_segment`").range(end - length, end),
+                );
             }
         }
         let (open, close) = (config.rule.matches('(').count(), config.rule.matches(')').count());
@@ -217,7 +219,7 @@ impl Segmentation for Rules {
 /// Options of `lookalike`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct LookalikeConfig {
+pub(crate) struct LookalikeConfig {
     /// Segment to learn from.
     seed: String,
     /// Share of profiles to take, above 0 and at most 1.
@@ -225,10 +227,11 @@ pub struct LookalikeConfig {
 }
 
 /// A model.
-pub struct Lookalike;
+pub(crate) struct Lookalike;
 
 impl Segmentation for Lookalike {
-    const MANIFEST: Manifest = kindred_plugin_api::manifest!("lookalike", "finds more of the same", ["model"]);
+    const MANIFEST: Manifest =
+        kindred_plugin_api::manifest!("lookalike", "finds more of the same", ["model"]);
     type Config = LookalikeConfig;
 
     fn validate(config: &LookalikeConfig) -> Vec<Problem> {
@@ -263,7 +266,7 @@ impl Segmentation for Lookalike {
 /// Options of `out`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct OutConfig {
+pub(crate) struct OutConfig {
     /// Folder to write to.
     path: String,
     /// How to sign in.
@@ -291,7 +294,7 @@ enum Auth {
 }
 
 /// A destination.
-pub struct Out;
+pub(crate) struct Out;
 
 impl Destination for Out {
     const MANIFEST: Manifest = kindred_plugin_api::manifest!("out", "writes files", ["idempotent"]);

@@ -51,6 +51,7 @@ macro_rules! entry {
                     facts(T::validate(&config), $facts(&config))
                 })
             }
+            #[allow(clippy::extra_unused_type_parameters, reason = "a segmentation has nothing outside to check")]
             extern "C" fn check<T: $bound>(args: OpenArgs) -> R<()> {
                 guard(|| $check(args))
             }

@@ -28,6 +28,8 @@ const SEED_ROWS: usize = 10_000;
 /// Others that it sees for each of them, and at least so many.
 const OTHERS_PER_SEED: usize = 5;
 const OTHERS: usize = 10_000;
+/// A feature that fewer profiles have says more of them than of the seed.
+const SUPPORT: usize = 10;
 /// Fewer others than this cannot be split.
 const SMALLEST_OTHERS: usize = 10;
 /// A feature that tells the seed apart this well, alone, is most likely the seed's definition.
@@ -87,14 +89,18 @@ fn check(config: &Config, rows: &[Row<'_>]) -> Result<(), String> {
     }
 }
 
-/// Mean and deviation of each feature; those that do not vary are dropped. Second: the new number of each.
+/// Mean and deviation of each feature; those that do not vary or that few profiles have are dropped. Second: the new
+/// number of each.
 fn scale(features: Vec<Feature<String>>, rows: &[Row<'_>]) -> (Vec<Term>, Vec<Option<u32>>) {
     let zero: Vec<bool> = features.iter().map(Feature::absent_is_zero).collect();
     let mut sums = vec![0.0; features.len()];
     let mut present = vec![0_usize; features.len()];
+    let mut support = vec![0_usize; features.len()];
     for &(number, value) in rows.iter().flat_map(|row| row.entries) {
-        sums[number as usize] += f64::from(value);
-        present[number as usize] += 1;
+        let i = number as usize;
+        sums[i] += f64::from(value);
+        present[i] += 1;
+        support[i] += usize::from(value != 0.0 || !zero[i]);
     }
     let count = |i: usize| (if zero[i] { rows.len() } else { present[i] }) as f64;
     let means: Vec<f64> = sums.iter().enumerate().map(|(i, sum)| sum / count(i).max(1.0)).collect();
@@ -108,7 +114,8 @@ fn scale(features: Vec<Feature<String>>, rows: &[Row<'_>]) -> (Vec<Term>, Vec<Op
     for (i, feature) in features.into_iter().enumerate() {
         let deviation = (squares[i] / count(i).max(1.0)).sqrt();
         // A deviation in the noise of the 32-bit values is none.
-        if deviation.is_finite() && deviation > means[i].abs().max(1e-3) * 1e-6 {
+        let varies = deviation.is_finite() && deviation > means[i].abs().max(1e-3) * 1e-6;
+        if varies && support[i] >= SUPPORT {
             numbers[i] = Some(terms.len() as u32);
             terms.push(Term { feature, mean: means[i], deviation, weight: 0.0 });
         }

@@ -259,3 +259,6 @@ fn unbound() -> Fault {
 }
 
 register!(segmentation Lookalike);
+
+#[cfg(test)]
+mod tests;

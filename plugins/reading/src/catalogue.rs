@@ -4,6 +4,7 @@ use crate::{
     convert::text,
     files::resolve,
     options::Names,
+    position::Mark,
     read::{self, Opened},
     spec::CatalogueSpec,
 };
@@ -39,14 +40,14 @@ impl Catalogue {
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); names.len()];
         for file in resolve(&Names::from(spec.path.as_str()), spec.format, "/catalogue/path", context)? {
             let Opened { mut reader, header } =
-                read::open(&file, &spec.text, &names, false, Default::default())?;
+                read::open(&file, &spec.text, &names, false, Mark::default(), context)?;
             if let Some(header) = header {
                 let missing = |name: &String| {
-                    matches!(header.find(name), Ok(None)).then(|| {
-                        let at = if *name == spec.key { "/catalogue/key" } else { "/catalogue/columns" };
-                        Problem::new(at, format!("no column `{name}` in `{}`", file.name))
-                            .help(header.help(name))
-                    })
+                    let at = if *name == spec.key { "/catalogue/key" } else { "/catalogue/columns" };
+                    let absent = || format!("no column `{name}`");
+                    let message =
+                        header.find(name).map(|place| place.is_none().then(absent)).unwrap_or_else(Some)?;
+                    Some(Problem::new(at, format!("`{}`: {message}", file.name)).help(header.help(name)))
                 };
                 let problems: Vec<Problem> = names.iter().filter_map(missing).collect();
                 if !problems.is_empty() {

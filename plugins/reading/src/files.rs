@@ -23,6 +23,8 @@ pub enum Format {
 
 const KNOWN: &str = ".csv .tsv .jsonl .ndjson .json, also with .gz or .zst, and .parquet";
 
+const WILD: [char; 3] = ['*', '?', '['];
+
 /// One file of the set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct File {
@@ -75,7 +77,7 @@ pub(crate) fn resolve(
     let mut problems = Vec::new();
     for (index, text) in paths.0.iter().enumerate() {
         let at = if paths.0.len() > 1 { format!("{at}/{index}") } else { at.to_owned() };
-        match one(&context.path(text), text, format) {
+        match one(text, format, context) {
             Ok(found) => files.extend(found),
             Err(Failed::Problem(message, help)) => problems.push(Problem::new(at, message).help(help)),
             Err(Failed::Io(path, error)) => return Err(unreadable(&path.to_string_lossy(), &error)),
@@ -109,7 +111,8 @@ enum Failed {
 
 type Found = Vec<(PathBuf, Format)>;
 
-fn one(path: &Path, text: &str, format: Option<Format>) -> Result<Found, Failed> {
+fn one(text: &str, format: Option<Format>, context: &Context) -> Result<Found, Failed> {
+    let path = &context.path(text);
     if path.is_dir() {
         return folder(path, text, format);
     }
@@ -122,7 +125,7 @@ fn one(path: &Path, text: &str, format: Option<Format>) -> Result<Found, Failed>
             )),
         };
     }
-    if text.contains(['*', '?', '[']) { pattern(path, text, format) } else { Err(absent(path, text)) }
+    if text.contains(WILD) { pattern(path, text, format, context) } else { Err(absent(path, text)) }
 }
 
 fn absent(path: &Path, text: &str) -> Failed {
@@ -142,9 +145,12 @@ fn folder(path: &Path, text: &str, format: Option<Format>) -> Result<Found, Fail
     })
 }
 
-fn pattern(path: &Path, text: &str, format: Option<Format>) -> Result<Found, Failed> {
+fn pattern(path: &Path, text: &str, format: Option<Format>, context: &Context) -> Result<Found, Failed> {
+    // Only the option is a pattern, the folder that it starts from is not.
+    let base = glob::Pattern::escape(&context.path("").to_string_lossy());
+    let whole = if Path::new(text).is_absolute() { text.to_owned() } else { format!("{base}{text}") };
     let options = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::new() };
-    let found = glob::glob_with(&path.to_string_lossy(), options).map_err(|error| {
+    let found = glob::glob_with(&whole, options).map_err(|error| {
         Failed::Problem(format!("`{text}` is no pattern: {error}"), "as `logs/*.jsonl.gz`".into())
     })?;
     let mut paths = Vec::new();
@@ -180,7 +186,7 @@ mod tests {
     use super::*;
 
     fn tree() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::Builder::new().prefix("a[1]").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("logs")).unwrap();
         for name in ["logs/b.jsonl.gz", "logs/a.csv", "logs/.hidden.csv", "logs/README", "odd.dat"] {
             std::fs::write(dir.path().join(name), "").unwrap();

@@ -58,10 +58,11 @@ pub(crate) enum Output {
     EventId {
         parts: Vec<Input>,
     },
-    /// A time; none where there is no time.
+    /// A time; no input where there is none. An event happened at some time; attributes may hold since ever.
     Time {
         input: Option<Input>,
         format: TimeFormat,
+        needed: bool,
     },
     /// The same time for every row.
     TimeConstant(i64),
@@ -127,6 +128,7 @@ impl Plan {
             compiler.rest(rest);
         }
         compiler.names();
+        compiler.problems.dedup();
         if !compiler.problems.is_empty() {
             return Err(compiler.problems);
         }
@@ -370,11 +372,14 @@ impl Compiler<'_> {
             .chain(&rest.exclude)
             .filter_map(|name| header.find(name).ok().flatten())
             .collect();
-        for (place, name) in header.names.iter().enumerate() {
+        for (place, name) in header.names.iter().enumerate().filter(|(place, _)| !used.contains(place)) {
             let column = if name.is_empty() { format!("#{}", place + 1) } else { name.clone() };
-            if !used.contains(&place) {
-                let spec = ValueSpec::from(Names::from(column.as_str()));
-                self.value(&Field::new(format!("{}{column}", rest.prefix), &rest.at, spec));
+            match header.find(&column) {
+                Err(message) => self.problem(&rest.at, message),
+                Ok(_) => {
+                    let spec = ValueSpec::from(Names::from(column.as_str()));
+                    self.value(&Field::new(format!("{}{column}", rest.prefix), &rest.at, spec));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     position::Mark,
     text::{self, TextConfig},
 };
-use kindred_plugin_api::Result;
+use kindred_plugin_api::{Context, Result};
 
 /// A file that is open, and its columns when it says them before its first row.
 pub(crate) struct Opened {
@@ -18,13 +18,15 @@ pub(crate) struct Opened {
 /// Opens a file behind `mark` to read some columns, with or without the text of its rows.
 ///
 /// # Errors
-/// CONFIG, PERMANENT or TRANSIENT, as the readers say; each names the file.
+/// CONFIG, PERMANENT or TRANSIENT, as the readers say; each names the file. CANCELLED when the host stops
+/// while rows are passed over.
 pub(crate) fn open(
     file: &File,
     config: &TextConfig,
     columns: &[String],
     payloads: bool,
     mark: Mark,
+    context: &Context,
 ) -> Result<Opened> {
     if file.format == Format::Parquet {
         return Ok(match parquet::open(file, columns, mark)? {
@@ -32,7 +34,7 @@ pub(crate) fn open(
             None => Opened { reader: Box::new(Nothing), header: None },
         });
     }
-    let (reader, header) = text::open(file, config, columns, payloads, mark)?;
+    let (reader, header) = text::open(file, config, columns, payloads, mark, context)?;
     Ok(Opened { reader: Box::new(reader), header })
 }
 

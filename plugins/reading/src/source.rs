@@ -76,7 +76,7 @@ pub fn check(files: &Files, mapping: &Mapping, context: &Context) -> Result<()> 
     let found = resolve(&files.path, files.format, "/path", context)?;
     let (plan, _) = plan(files, mapping, &found, context)?;
     for file in found.iter().take(LOOKED_AT) {
-        lacks_nothing(&plan, file, header(file, &files.text, &plan.slots)?.as_ref())?;
+        lacks_nothing(&plan, file, header(file, &files.text, &plan.slots, context)?.as_ref())?;
     }
     Ok(())
 }
@@ -94,7 +94,7 @@ impl FileSource {
         for file in found {
             if let Some(progress) = position.rest_of(&file)? {
                 let known = file.format == Format::Parquet && queue.len() < LOOKED_AT;
-                let open = || read::open(&file, &files.text, &[], false, progress.mark);
+                let open = || read::open(&file, &files.text, &[], false, progress.mark, &context);
                 let rows = if known { Some(open()?.reader.backlog()) } else { None };
                 let bytes = file.path.metadata().map_or(0, |metadata| metadata.len());
                 queue.push_back(Waiting { file, bytes, rows });
@@ -169,7 +169,9 @@ impl FileSource {
             if !file.path.exists() {
                 self.context.warn(&format!("`{}` is gone; its rows are not read", file.name));
             } else if let Some(begun) = self.position.rest_of(file)? {
-                let opened = read::open(file, &self.text, &self.plan.slots, !self.plan.personal, begun.mark)?;
+                let payloads = !self.plan.personal;
+                let (slots, mark) = (&self.plan.slots, begun.mark);
+                let opened = read::open(file, &self.text, slots, payloads, mark, &self.context)?;
                 lacks_nothing(&self.plan, file, opened.header.as_ref())?;
                 let fingerprint = begun.fingerprint(&file.name);
                 let current = Current { file: file.clone(), begun, fingerprint, reader: opened.reader };
@@ -207,7 +209,7 @@ fn plan(
     let slots = Plan::compile(mapping, None, types.as_deref()).map_err(Fault::config)?.slots;
     let mut first = None;
     for file in found.iter().filter(|file| file.format != Format::Jsonl) {
-        if let Some(header) = header(file, &files.text, &slots)? {
+        if let Some(header) = header(file, &files.text, &slots, context)? {
             first = Some((file, header));
             break;
         }
@@ -225,8 +227,8 @@ fn plan(
     Ok((plan, catalogue))
 }
 
-fn header(file: &File, text: &TextConfig, slots: &[String]) -> Result<Option<Header>> {
-    Ok(read::open(file, text, slots, false, Mark::default())?.header)
+fn header(file: &File, text: &TextConfig, slots: &[String], context: &Context) -> Result<Option<Header>> {
+    Ok(read::open(file, text, slots, false, Mark::default(), context)?.header)
 }
 
 fn lacks_nothing(plan: &Plan, file: &File, header: Option<&Header>) -> Result<()> {

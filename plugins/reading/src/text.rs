@@ -11,7 +11,7 @@ use crate::{
 };
 use arrow::array::{ArrayRef, StringBuilder};
 use encoding_rs::Encoding;
-use kindred_plugin_api::{Fault, Problem, Reject, Result};
+use kindred_plugin_api::{Context, Fault, FaultKind, Problem, Reject, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use std::{borrow::Cow, io, sync::Arc};
@@ -195,6 +195,7 @@ pub(crate) fn open(
     columns: &[String],
     payloads: bool,
     mark: Mark,
+    context: &Context,
 ) -> Result<(TextReader, Option<Header>)> {
     let fail = |error: io::Error| unreadable(&file.name, &error);
     let mut window = Window::open(&file.path, config.encoding()).map_err(fail)?;
@@ -224,7 +225,7 @@ pub(crate) fn open(
     if entered {
         reader.rows = mark.rows;
     } else {
-        reader.skip(mark.rows)?;
+        reader.skip(mark.rows, context)?;
     }
     Ok((reader, header))
 }
@@ -351,9 +352,16 @@ impl TextReader {
     }
 
     /// Passes over rows that were read before.
-    fn skip(&mut self, rows: u64) -> Result<()> {
+    fn skip(&mut self, rows: u64, context: &Context) -> Result<()> {
         let limit = self.config.max_row_bytes;
         while self.rows < rows {
+            if self.rows.is_multiple_of(65_536) && context.cancelled() {
+                return Err(Fault::new(
+                    FaultKind::Cancelled,
+                    "cancelled",
+                    format!("`{}`: stopped", self.name),
+                ));
+            }
             match self.dialect.scan(&mut self.window, limit) {
                 Ok(Scan::End) => break,
                 Ok(Scan::Row { bytes, .. } | Scan::Unclosed { bytes }) => self.window.consume(bytes),

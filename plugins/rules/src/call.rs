@@ -198,11 +198,11 @@ pub(crate) fn usage(name: &str) -> Option<String> {
     Some(format!("{name}({column}predicate{window}), with TRUE as predicate for any event"))
 }
 
-/// The candidate that a misspelt name most likely means.
+/// The candidate that a misspelt name most likely means: at most every third letter differs.
 pub(crate) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| distance * 3 <= candidate.chars().count().max(3))
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }

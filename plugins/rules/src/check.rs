@@ -204,7 +204,11 @@ impl Checker<'_> {
             Function::First | Function::Last => column,
             Function::Sum | Function::Avg => {
                 self.expect(column, &[Type::Int, Type::Float], &name, range);
-                if call.function == Function::Avg { Type::Float } else { column }
+                match call.function {
+                    Function::Avg => Type::Float,
+                    _ if column.is_number() => column,
+                    _ => Type::Any,
+                }
             }
             Function::Min | Function::Max => {
                 let message = format!("{name} needs values with an order, this is a boolean");

@@ -225,7 +225,7 @@ mod tests {
             prop_assert_eq!(bits.count(start..end), expected.len());
             prop_assert_eq!(bits.first(start..end), expected.first().copied());
             prop_assert_eq!(bits.last(start..end), expected.last().copied());
-            prop_assert_eq!(bits.ones(start..end).collect::<Vec<_>>(), expected);
+            prop_assert_eq!(&bits.ones(start..end).collect::<Vec<_>>(), &expected);
             let mut inverted = bits.clone();
             inverted.invert();
             prop_assert_eq!(inverted.count(0..values.len()), values.iter().filter(|v| !**v).count());

@@ -4,7 +4,7 @@ use crate::{
     ast::{ArithmeticOp, CompareOp, Expr, ExprKind, Float, IsTest, Literal},
     call,
     like::Pattern,
-    source::{Source, decapitalised, problem},
+    source::{MAX_DEPTH, Source, decapitalised, is_operator_word, problem, too_deep},
     time,
 };
 use kindred_plugin_api::Problem;
@@ -15,9 +15,6 @@ use sqlparser::{
     tokenizer::{Location, Token},
 };
 use std::ops::Range;
-
-/// How deep a rule may be nested, brackets and operators together.
-const MAX_DEPTH: usize = 200;
 
 /// A rule and its text.
 #[derive(Clone, Debug)]
@@ -84,11 +81,6 @@ fn syntax_problem(source: &Source, error: &ParserError) -> Problem {
     problem(place.unwrap_or(source.end()), decapitalised(message))
 }
 
-fn too_deep(range: Range<usize>) -> Problem {
-    problem(range, format!("the rule is nested more than {MAX_DEPTH} levels deep"))
-        .help("put parts of it into segments of their own")
-}
-
 /// Walks the parser's tree.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
@@ -112,6 +104,10 @@ impl Reader<'_> {
             }
             sql::Expr::Value(value) => self.value(&value.value, self.source.range(value.span)),
             sql::Expr::TypedString(typed) => self.typed(typed),
+            sql::Expr::Identifier(name) if name.quote_style.is_none() && is_operator_word(&name.value) => {
+                let message = format!("expected an expression, found {}", name.value);
+                self.refuse(problem(self.source.range(name.span), message))
+            }
             sql::Expr::Identifier(name) => self.column(name.value.clone(), self.source.range(name.span)),
             sql::Expr::CompoundIdentifier(names) => {
                 let name = names.iter().map(|part| part.value.as_str()).collect::<Vec<_>>().join(".");
@@ -289,6 +285,7 @@ impl Reader<'_> {
         let expr = Box::new(self.expr(expr, depth)?);
         let mut end = self.source.range(pattern.span());
         let Some(text) = quoted(pattern) else {
+            end = self.expr(pattern, depth)?.range;
             return self.refuse(problem(end, "the pattern of LIKE is not text in quotes"));
         };
         let mut chars = escape.and_then(quoted).unwrap_or_default().chars();

@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Longest rule, in bytes.
 pub(crate) const MAX_BYTES: usize = 100 * 1024;
+/// How deep a rule may be nested, brackets and operators together.
+pub(crate) const MAX_DEPTH: usize = 200;
 /// The parser builds a chain of operators as a tree that is as deep as the chain is long, and frees it recursively.
 const MAX_OPERATORS: usize = 2_000;
 /// The words that the parser puts between or after operands, known here or not.
@@ -67,6 +69,7 @@ impl Source {
             .map(|token| (source.range(token.span), token.token.clone()))
             .collect();
         source.refuse_long_chains()?;
+        source.refuse_deep_nesting()?;
         Ok(source)
     }
 
@@ -139,6 +142,34 @@ impl Source {
             None => Ok(()),
         }
     }
+
+    /// Before the parser, which takes words for names where it does not go deeper.
+    fn refuse_deep_nesting(&self) -> Result<(), Problem> {
+        let (mut open, mut prefixes) = (0_usize, 0);
+        for (range, token) in &self.places {
+            prefixes = if is_prefix(token) { prefixes + 1 } else { 0 };
+            match token {
+                Token::LParen => open += 1,
+                Token::RParen => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open.max(prefixes) > MAX_DEPTH {
+                return Err(too_deep(range.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The problem of a rule that is nested beyond `MAX_DEPTH`.
+pub(crate) fn too_deep(range: Range<usize>) -> Problem {
+    problem(range, format!("the rule is nested more than {MAX_DEPTH} levels deep"))
+        .help("put parts of it into segments of their own")
+}
+
+/// Whether a name that is not in quotes is a word that joins or compares.
+pub(crate) fn is_operator_word(word: &str) -> bool {
+    INFIX.iter().any(|keyword| format!("{keyword:?}").eq_ignore_ascii_case(word))
 }
 
 /// A problem in the rule of one segment.
@@ -166,6 +197,11 @@ fn is_operator(token: &Token) -> bool {
         | Token::Period => false,
         _ => true,
     }
+}
+
+fn is_prefix(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if word.keyword == Keyword::NOT)
+        || matches!(token, Token::Minus | Token::Plus | Token::LParen)
 }
 
 fn line_starts(text: &str) -> Vec<usize> {

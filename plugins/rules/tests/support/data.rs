@@ -12,47 +12,47 @@ use arrow::{
 use kindred_plugin_api::{Needs, columns};
 use std::sync::Arc;
 
-pub const HOUR: i64 = 3_600_000_000;
-pub const DAY: i64 = 24 * HOUR;
+pub(crate) const HOUR: i64 = 3_600_000_000;
+pub(crate) const DAY: i64 = 24 * HOUR;
 /// 2026-01-31.
-pub const AS_OF: i64 = 1_769_817_600_000_000;
+pub(crate) const AS_OF: i64 = 1_769_817_600_000_000;
 
-pub const EVENTS: [&str; 4] = ["view", "cart", "purchase", "search"];
-pub const CATEGORIES: [&str; 4] = ["winter-coats", "winter-boots", "tents", "ä%b_"];
-pub const URLS: [&str; 4] = ["/", "/sale/coats", "/sale/100%", "/cart"];
-pub const COUNTRIES: [&str; 3] = ["DE", "AT", "FR"];
+pub(crate) const EVENTS: [&str; 4] = ["view", "cart", "purchase", "search"];
+pub(crate) const CATEGORIES: [&str; 4] = ["winter-coats", "winter-boots", "tents", "ä%b_"];
+pub(crate) const URLS: [&str; 4] = ["/", "/sale/coats", "/sale/100%", "/cart"];
+pub(crate) const COUNTRIES: [&str; 3] = ["DE", "AT", "FR"];
 
 #[derive(Clone, Debug, Default)]
-pub struct Event {
-    pub time: i64,
-    pub event: Option<String>,
-    pub category: Option<String>,
-    pub url: Option<String>,
-    pub amount: Option<f64>,
-    pub quantity: Option<i64>,
-    pub paid: Option<bool>,
-    pub shipped: Option<i64>,
+pub(crate) struct Event {
+    pub(crate) time: i64,
+    pub(crate) event: Option<String>,
+    pub(crate) category: Option<String>,
+    pub(crate) url: Option<String>,
+    pub(crate) amount: Option<f64>,
+    pub(crate) quantity: Option<i64>,
+    pub(crate) paid: Option<bool>,
+    pub(crate) shipped: Option<i64>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Profile {
-    pub country: Option<String>,
-    pub city: Option<String>,
-    pub age: Option<i64>,
-    pub score: Option<f64>,
-    pub optin: Option<bool>,
-    pub since: Option<i64>,
-    pub consent: Option<String>,
-    pub vip: Option<bool>,
-    pub namespaces: Vec<String>,
-    pub events: Vec<Event>,
+pub(crate) struct Profile {
+    pub(crate) country: Option<String>,
+    pub(crate) city: Option<String>,
+    pub(crate) age: Option<i64>,
+    pub(crate) score: Option<f64>,
+    pub(crate) optin: Option<bool>,
+    pub(crate) since: Option<i64>,
+    pub(crate) consent: Option<String>,
+    pub(crate) vip: Option<bool>,
+    pub(crate) namespaces: Vec<String>,
+    pub(crate) events: Vec<Event>,
 }
 
 fn maybe<T>(random: &mut Random, value: impl FnOnce(&mut Random) -> T) -> Option<T> {
     if random.chance(80) { Some(value(random)) } else { None }
 }
 
-pub fn time(random: &mut Random) -> i64 {
+pub(crate) fn time(random: &mut Random) -> i64 {
     let jitter = if random.chance(20) { random.below(3) as i64 - 1 } else { 0 };
     AS_OF - (random.below(60) as i64 - 3) * 6 * HOUR + jitter
 }
@@ -70,7 +70,7 @@ fn event(random: &mut Random) -> Event {
     }
 }
 
-pub fn profiles(random: &mut Random, count: usize) -> Vec<Profile> {
+pub(crate) fn profiles(random: &mut Random, count: usize) -> Vec<Profile> {
     let profile = |random: &mut Random| {
         let number = if random.chance(15) { 0 } else { random.below(14) };
         let mut events: Vec<Event> = (0..number).map(|_| event(random)).collect();
@@ -97,7 +97,7 @@ pub fn profiles(random: &mut Random, count: usize) -> Vec<Profile> {
 
 /// All columns, in shapes that vary: events before and after the list's own, codes of one or four bytes, dictionaries
 /// with values that are null, doubled or unused.
-pub fn batch(profiles: &[Profile], as_of: i64, shape: u64) -> RecordBatch {
+pub(crate) fn batch(profiles: &[Profile], as_of: i64, shape: u64) -> RecordBatch {
     let random = &mut Random(shape);
     let noise: Vec<Event> = (0..random.below(70)).map(|_| event(random)).collect();
     let mut events: Vec<&Event> = noise.iter().collect();
@@ -211,7 +211,7 @@ fn identifiers(profiles: &[Profile]) -> ArrayRef {
 }
 
 /// Only the columns asked for, in another order.
-pub fn project(batch: &RecordBatch, needs: &Needs) -> RecordBatch {
+pub(crate) fn project(batch: &RecordBatch, needs: &Needs) -> RecordBatch {
     let mut fields = Vec::new();
     let mut kept: Vec<ArrayRef> = Vec::new();
     let schema = batch.schema();

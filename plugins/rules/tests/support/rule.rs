@@ -7,7 +7,7 @@ use super::{
 
 /// A value of SQL.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i64),
@@ -19,17 +19,17 @@ pub enum Value {
 }
 
 /// An expression, with the text that it is written as.
-pub struct Rule {
-    pub text: String,
+pub(crate) struct Rule {
+    pub(crate) text: String,
     eval: Box<dyn Fn(&World<'_>) -> Value>,
 }
 
 /// Where an expression is evaluated.
-pub struct World<'a> {
-    pub profile: &'a Profile,
-    pub event: Option<&'a Event>,
-    pub as_of: i64,
-    pub rules: &'a [(String, Rule)],
+pub(crate) struct World<'a> {
+    pub(crate) profile: &'a Profile,
+    pub(crate) event: Option<&'a Event>,
+    pub(crate) as_of: i64,
+    pub(crate) rules: &'a [(String, Rule)],
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -51,13 +51,13 @@ impl Rule {
 }
 
 /// Whether a profile is in the segment.
-pub fn holds(rules: &[(String, Rule)], ordinal: usize, profile: &Profile, as_of: i64) -> bool {
+pub(crate) fn holds(rules: &[(String, Rule)], ordinal: usize, profile: &Profile, as_of: i64) -> bool {
     let world = World { profile, event: None, as_of, rules };
     rules[ordinal].1.at(&world) == Value::Bool(true)
 }
 
 /// Rules that may refer to earlier ones, and to `vip`; then shuffled.
-pub fn rules(random: &mut Random, count: usize) -> Vec<(String, Rule)> {
+pub(crate) fn rules(random: &mut Random, count: usize) -> Vec<(String, Rule)> {
     let mut rules: Vec<(String, Rule)> = Vec::new();
     for index in 0..count {
         let known: Vec<String> =

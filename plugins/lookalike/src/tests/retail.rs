@@ -1,17 +1,14 @@
 //! On real households: The Complete Journey's year, seeded by those who redeemed coupons.
 
-#[allow(unreachable_pub, dead_code, reason = "shared by the test files, each of which uses a part")]
-mod common;
-
+use super::{config, figure};
+use crate::Lookalike;
 use arrow::{
     array::{BooleanArray, ListArray, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array},
     buffer::OffsetBuffer,
     compute::{cast, concat_batches, sort_to_indices, take, take_record_batch},
     datatypes::{Fields, Int64Type},
 };
-use common::{config, figure};
 use kindred_plugin_api::{columns::profile, prelude::*};
-use kindred_plugin_lookalike::Lookalike;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::{
     collections::{BTreeSet, HashMap},

@@ -1,5 +1,9 @@
-//! Profile batches for tests, and the calls a host makes.
+//! Profile batches, and the calls that a host makes.
 
+mod behaviour;
+mod retail;
+
+use crate::{Config, Lookalike};
 use arrow::{
     array::{
         BooleanArray, DictionaryArray, Float64Array, ListArray, StringArray, StructArray,
@@ -9,28 +13,27 @@ use arrow::{
     datatypes::UInt32Type,
 };
 use kindred_plugin_api::{columns::profile, prelude::*};
-use kindred_plugin_lookalike::{Config, Lookalike};
 use std::sync::Arc;
 
-pub const DAY: i64 = 86_400_000_000;
+const DAY: i64 = 86_400_000_000;
 /// 2026-01-01.
-pub const AS_OF: i64 = 20_454 * DAY;
+const AS_OF: i64 = 20_454 * DAY;
 
 /// One event: time, name, category, amount.
-pub type Event = (i64, &'static str, Option<&'static str>, Option<f64>);
+type Event = (i64, &'static str, Option<&'static str>, Option<f64>);
 
 /// One row of a batch.
 #[derive(Clone, Debug, Default)]
-pub struct Profile {
-    pub number: u32,
-    pub in_seed: bool,
-    pub age: Option<f64>,
-    pub city: Option<&'static str>,
-    pub events: Vec<Event>,
+struct Profile {
+    number: u32,
+    in_seed: bool,
+    age: Option<f64>,
+    city: Option<&'static str>,
+    events: Vec<Event>,
 }
 
 /// The batch that a host would send.
-pub fn batch(profiles: &[Profile]) -> RecordBatch {
+fn batch(profiles: &[Profile]) -> RecordBatch {
     let as_of = TimestampMicrosecondArray::from(vec![AS_OF; profiles.len()]).with_timezone("+00:00");
     let columns: Vec<(&str, ArrayRef)> = vec![
         (profile::PROFILE, Arc::new(profiles.iter().map(|p| p.number).collect::<UInt32Array>())),
@@ -69,14 +72,14 @@ fn events(profiles: &[Profile]) -> ListArray {
 }
 
 /// Options from JSON.
-pub fn config(json: &str) -> Config {
+fn config(json: &str) -> Config {
     let config: Config = serde_json::from_str(json).unwrap();
     assert_eq!(Lookalike::validate(&config), []);
     config
 }
 
 /// An instance of one segment, opened, planned and bound.
-pub fn opened(config: Config, state: Option<Vec<u8>>) -> Lookalike {
+fn opened(config: Config, state: Option<Vec<u8>>) -> Lookalike {
     let context = Context::detached(".").with_state(state);
     let segments = vec![Segment { name: "like-vip".into(), config }];
     let mut plugin = Lookalike::open(segments, context).unwrap();
@@ -87,7 +90,7 @@ pub fn opened(config: Config, state: Option<Vec<u8>>) -> Lookalike {
 }
 
 /// A training pass over batches of so many profiles.
-pub fn fitted(config: Config, profiles: &[Profile], size: usize) -> (Lookalike, Fitted) {
+fn fitted(config: Config, profiles: &[Profile], size: usize) -> (Lookalike, Fitted) {
     let mut plugin = opened(config, None);
     profiles.chunks(size).for_each(|some| plugin.observe(&batch(some)).unwrap());
     let fitted = plugin.fit().unwrap();
@@ -95,7 +98,7 @@ pub fn fitted(config: Config, profiles: &[Profile], size: usize) -> (Lookalike, 
 }
 
 /// The numbers of the profiles in the audience.
-pub fn members(plugin: &mut Lookalike, profiles: &[Profile]) -> Vec<u32> {
+fn members(plugin: &mut Lookalike, profiles: &[Profile]) -> Vec<u32> {
     let answer = plugin.evaluate(&batch(profiles)).unwrap();
     assert_eq!(answer.rows(), profiles.len());
     let is_member = |row: usize| {
@@ -107,29 +110,29 @@ pub fn members(plugin: &mut Lookalike, profiles: &[Profile]) -> Vec<u32> {
 }
 
 /// A figure of a report.
-pub fn figure(report: &Report, name: &str) -> f64 {
+fn figure(report: &Report, name: &str) -> f64 {
     report.figures.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no {name} in {report:?}")).1
 }
 
 /// Random numbers that are the same in every run.
-pub struct Dice(pub u64);
+struct Dice(u64);
 
 impl Dice {
     /// Below `sides`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 }
 
 /// Profiles that all buy alike, but the seed (one in six) and its unknown likes (another one in six) buy for pets.
-pub fn shop(count: u32) -> Vec<Profile> {
+fn shop(count: u32) -> Vec<Profile> {
     let mut dice = Dice(7);
     (0..count).map(|number| shopper(number, &mut dice)).collect()
 }
 
 fn shopper(number: u32, dice: &mut Dice) -> Profile {
-    let likes_pets = number % 3 == 0;
+    let likes_pets = number.is_multiple_of(3);
     let mut events: Vec<Event> = (0..8 + dice.roll(15))
         .map(|_| {
             let pets = dice.roll(100) < if likes_pets { 35 } else { 4 };
@@ -142,7 +145,7 @@ fn shopper(number: u32, dice: &mut Dice) -> Profile {
     let city = ["Ulm", "Bonn", "Kiel"][dice.roll(3) as usize];
     Profile {
         number,
-        in_seed: number % 6 == 0,
+        in_seed: number.is_multiple_of(6),
         age: (dice.roll(5) > 0).then(|| 20.0 + dice.roll(50) as f64),
         city: Some(city),
         events,

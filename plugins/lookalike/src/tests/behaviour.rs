@@ -1,11 +1,8 @@
 //! The plugin as a host calls it, on made-up shoppers whose likeness is known.
 
-#[allow(unreachable_pub, dead_code, reason = "shared by the test files, each of which uses a part")]
-mod common;
-
-use common::{AS_OF, DAY, Dice, Profile, batch, config, figure, fitted, members, opened, shop};
+use super::{AS_OF, DAY, Dice, Profile, batch, config, figure, fitted, members, opened, shop};
+use crate::Lookalike;
 use kindred_plugin_api::prelude::*;
-use kindred_plugin_lookalike::Lookalike;
 use proptest::prelude::*;
 
 const COUNT_90: &str = r#"{"seed": "vip", "count": 90}"#;
@@ -29,7 +26,7 @@ fn the_behaviour_that_sets_the_seed_apart_is_found_and_named() {
     let found = members(&mut plugin, &shop);
     assert_eq!(found.len(), 90);
     assert!(found.iter().all(|number| !shop[*number as usize].in_seed));
-    let liking = found.iter().filter(|number| *number % 3 == 0).count();
+    let liking = found.iter().filter(|number| number.is_multiple_of(3)).count();
     assert!(liking >= 80, "of 90 found, {liking} are of the 100 who like pets");
 }
 
@@ -65,7 +62,7 @@ fn the_audience_has_exactly_the_size_asked_for_even_when_scores_tie() {
         assert_eq!(found.len(), size);
         // Of the last kind that is let in, the lowest numbers are.
         let last = found.iter().max().unwrap() % 4;
-        let of_kind = |n: &u32| n % 4 == last && n % 8 != 0;
+        let of_kind = |n: &u32| n % 4 == last && !n.is_multiple_of(8);
         let lowest: Vec<u32> =
             (0..480).filter(of_kind).take(found.iter().filter(|n| of_kind(n)).count()).collect();
         assert!(lowest.iter().all(|n| found.contains(n)));
@@ -111,7 +108,7 @@ fn where_there_is_nothing_to_learn_the_report_says_so() {
         shop.iter_mut().for_each(|p| p.in_seed = in_seed(p.number));
         shop
     };
-    let blank = |number| Profile { number, in_seed: number % 2 == 0, ..Profile::default() };
+    let blank = |number| Profile { number, in_seed: number.is_multiple_of(2), ..Profile::default() };
     let cases = [
         (with(|_| true, 120), "seed `vip` leaves 0 of 120 profiles, at least 10 are needed"),
         (with(|_| false, 120), "seed `vip` has 0 members, `minimum_seed` is 50"),

@@ -1,0 +1,166 @@
+//! Single facts of the semantics, spelt out.
+
+mod support;
+
+use kindred_plugin_api::{Context, Evaluated, FaultKind, Reason, Segment, Segmentation};
+use kindred_plugin_rules::{Config, Rules};
+use support::data::{AS_OF, DAY, Event, HOUR, Profile, batch};
+
+fn open(rules: &[&str]) -> Rules {
+    let segments = rules.iter().enumerate().map(|(index, rule)| Segment {
+        name: format!("s{index}"),
+        config: Config { rule: (*rule).to_owned() },
+    });
+    let mut plugin = Rules::open(segments.collect(), Context::detached(".")).unwrap();
+    plugin.bind(batch(&[], AS_OF, 7).schema()).unwrap_or_else(|fault| panic!("{:?}", fault.problems));
+    plugin
+}
+
+fn evaluate(rules: &[&str], profile: &Profile) -> Evaluated {
+    open(rules).evaluate(&batch(std::slice::from_ref(profile), AS_OF, 7)).unwrap()
+}
+
+fn holds(rule: &str, profile: &Profile) -> bool {
+    evaluate(&[rule], profile).row(0).0 == [0]
+}
+
+fn explain(rules: &[&str], profile: &Profile) -> Reason {
+    open(rules).explain(&batch(std::slice::from_ref(profile), AS_OF, 7), 0).unwrap()
+}
+
+fn at(ago: i64, event: &str, amount: Option<f64>) -> Event {
+    Event { time: AS_OF - ago, event: Some(event.to_owned()), amount, ..Event::default() }
+}
+
+fn shopper() -> Profile {
+    Profile {
+        country: Some("DE".into()),
+        events: vec![
+            at(40 * DAY, "purchase", Some(100.0)),
+            at(30 * DAY, "purchase", None),
+            at(3 * DAY, "view", Some(1.5)),
+            at(6 * HOUR, "purchase", Some(2.5)),
+        ],
+        ..Profile::default()
+    }
+}
+
+#[test]
+fn nothing_to_aggregate() {
+    let nobody = Profile::default();
+    for rule in [
+        "count(TRUE) = 0",
+        "did(TRUE) = FALSE",
+        "count_distinct(event, TRUE) = 0",
+        "sum(amount, TRUE) IS NULL",
+        "avg(amount, TRUE) IS NULL",
+        "last(event, TRUE) IS NULL",
+        "days_since(TRUE) IS NULL",
+        "NOT in_segment('vip')",
+        "(attr('crm.country') = 'DE') IS UNKNOWN",
+    ] {
+        assert!(holds(rule, &nobody), "{rule}");
+    }
+    assert!(!holds("attr('crm.country') <> 'DE'", &nobody) && !holds("sum(amount, TRUE) < 1", &nobody));
+}
+
+#[test]
+fn windows_are_half_open() {
+    let profile = shopper();
+    for rule in [
+        "count(TRUE, '30 days') = 2",
+        "count(TRUE, '720 hours') = 2",
+        "count(TRUE, '31 days') = 3",
+        "count(TRUE, '40 days', '30 days') = 1",
+        "count(TRUE, '6 hours') = 0",
+        "last(amount, event = 'purchase' AND amount > 50) = 100",
+        "last(amount, event = 'purchase', '60 days', '1 day') = 100",
+        "days_since(event = 'purchase') = 0.25",
+        "sum(amount, event = 'purchase') / count(event = 'purchase') > 34",
+        "7 / 2 = 3.5 AND 1 / 0 IS NULL AND 9223372036854775807 + 1 IS NULL",
+    ] {
+        assert!(holds(rule, &profile), "{rule}");
+    }
+}
+
+#[test]
+fn sums_keep_what_plain_addition_loses() {
+    let amounts = [1e16, 1.0, 1.0, -1e16];
+    let events = amounts.iter().map(|amount| at(DAY, "view", Some(*amount))).collect();
+    assert!(holds("sum(amount, TRUE) = 2", &Profile { events, ..Profile::default() }));
+}
+
+#[test]
+fn the_next_change_is_exact() {
+    let profile = shopper();
+    let next = |rule: &str| evaluate(&[rule], &profile).row(0).1.map(|next| next - AS_OF);
+    assert_eq!(next("count(TRUE, '7 days') > 1"), Some(4 * DAY));
+    assert_eq!(next("count(event = 'purchase', '7 days') > 1"), Some(7 * DAY - 6 * HOUR));
+    assert_eq!(next("did(event = 'cart', '7 days')"), None);
+    assert_eq!(next("sum(amount, event = 'purchase', '40 days') > 1"), Some(40 * DAY - 6 * HOUR));
+    assert_eq!(next("count(TRUE, '30 days', '7 days') > 1"), Some(4 * DAY));
+    assert_eq!(next("count(TRUE, '50 days', '35 days') > 1"), Some(5 * DAY));
+    assert_eq!(next("count(TRUE) > 1 AND attr('crm.country') = 'DE'"), None);
+    assert_eq!(next("days_since(event = 'view') > 5"), Some(2 * DAY + 1));
+    assert_eq!(next("days_since(event = 'view') >= 5"), Some(2 * DAY));
+    assert_eq!(next("days_since(event = 'view') > 2"), None);
+    assert_eq!(next("days_since(event = 'view') = sum(amount, TRUE, '7 days')"), Some(DAY));
+    assert_eq!(next("days_since(event = 'view') < days_since(event = 'purchase')"), None);
+    let both = ["did(TRUE, '1 day')", "days_since(TRUE) < 0.5"];
+    assert_eq!(evaluate(&both, &profile).row(0), (&[0, 1][..], Some(AS_OF + 6 * HOUR)));
+}
+
+#[test]
+fn reasons_show_what_was_found() {
+    let reason = explain(
+        &[
+            "count(event = 'purchase', '60 days') >= 2\n AND NOT did(amount > 90, '30 days') AND attr('crm.country') IN ('DE', 'AT')
+             AND in_segment('s1')",
+            "days_since(TRUE) < 1",
+        ],
+        &shopper(),
+    );
+    assert_eq!(reason.holds, Some(true));
+    let [count, not_did, country, nested] = &reason.because[..] else { panic!("{reason:#?}") };
+    assert_eq!(count.condition, "count(event = 'purchase', '60 days') >= 2");
+    assert_eq!((count.value.as_deref(), count.evidence.len()), (Some("3"), 3));
+    assert_eq!(count.evidence[0], "2026-01-30T18:00:00Z event = purchase");
+    let did = &not_did.because[0];
+    assert_eq!((did.condition.as_str(), did.holds), ("did(amount > 90, '30 days')", Some(false)));
+    assert_eq!((did.value.as_deref(), did.evidence.len()), (Some("0 events"), 0));
+    assert_eq!(
+        (country.value.as_deref(), &country.evidence[..]),
+        (Some("DE"), &["crm.country = DE".to_owned()][..])
+    );
+    assert_eq!((nested.condition.as_str(), nested.holds), ("in_segment('s1')", Some(true)));
+    assert_eq!(nested.because[0].condition, "days_since(TRUE) < 1");
+    assert_eq!(nested.because[0].value.as_deref(), Some("0.25 days"));
+}
+
+#[test]
+fn reasons_of_long_chains_stay_shallow() {
+    fn depth(reason: &Reason) -> usize {
+        1 + reason.because.iter().map(depth).max().unwrap_or(0)
+    }
+    let rules: Vec<String> =
+        (1..300).map(|next| format!("in_segment('s{next}')")).chain(["TRUE".into()]).collect();
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let reason = explain(&rules, &shopper());
+    assert_eq!(reason.holds, Some(true));
+    let text = serde_json::to_string(&reason).unwrap();
+    assert_eq!(serde_json::from_str::<Reason>(&text).unwrap(), reason);
+    assert!(depth(&reason) > 10);
+}
+
+#[test]
+fn events_out_of_order_are_a_fault_of_the_data() {
+    let mut profile = shopper();
+    profile.events.reverse();
+    let fault = open(&["did(TRUE)"]).evaluate(&batch(&[profile], AS_OF, 7)).unwrap_err();
+    assert_eq!((fault.kind, fault.code.as_str()), (FaultKind::Data, "event-order"));
+}
+
+#[test]
+fn an_empty_batch_has_an_empty_answer() {
+    assert_eq!(open(&["did(TRUE)", "TRUE"]).evaluate(&batch(&[], AS_OF, 7)).unwrap().rows(), 0);
+}

@@ -1,0 +1,67 @@
+//! Every built-in plugin goes through the conformance suite twice: as it is linked into `kindred`, and as the library
+//! that its `dylib` crate builds. Both must meet every duty and put out the same.
+
+use kindred_core::{
+    config::Plugins,
+    plugin::{library, registry::Registry},
+};
+use kindred_plugin_api::Kind;
+use kindred_tests::{artefacts, conformance, scenarios};
+use std::path::Path;
+
+// Linked, so that they register themselves.
+use kindred_plugin_campaign_log as _;
+use kindred_plugin_cookies as _;
+use kindred_plugin_crm_import as _;
+use kindred_plugin_dsp_export as _;
+use kindred_plugin_file_events as _;
+use kindred_plugin_hash_identifiers as _;
+use kindred_plugin_lookalike as _;
+use kindred_plugin_rules as _;
+use kindred_plugin_taxonomy as _;
+
+fn conforms(name: &str) {
+    let scenario = scenarios::of(name);
+    let linked = Registry::new().find(name, Path::new(".")).expect("it is linked");
+    let as_linked = conformance::run(&linked, &scenario);
+    assert!(as_linked.violations.is_empty(), "linked:\n{}", as_linked.violations.join("\n"));
+
+    let mut loaded = library::load(artefacts::built_in(name), None).expect("its library loads");
+    assert_eq!(loaded.len(), 1, "one plugin a library: {loaded:?}");
+    let loaded = loaded.remove(0);
+    assert_eq!(loaded.manifest, linked.manifest);
+    let as_library = conformance::run(&loaded, &scenario);
+    assert!(as_library.violations.is_empty(), "library:\n{}", as_library.violations.join("\n"));
+    assert_eq!(as_linked.digest, as_library.digest, "both forms put out the same");
+}
+
+#[test]
+fn exactly_these_plugins_are_built_in() {
+    let registry = Registry::new();
+    let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
+    assert_eq!(names, artefacts::BUILT_IN);
+    assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
+    assert_eq!(registry.names(Kind::Enrichment), ["hash-identifiers", "taxonomy"]);
+    assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
+    assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
+}
+
+macro_rules! conforms {
+    ($($test:ident $name:literal),*) => { $(
+        #[test]
+        fn $test() {
+            conforms($name);
+        }
+    )* };
+}
+conforms!(
+    campaign_log "campaign-log",
+    cookies "cookies",
+    crm_import "crm-import",
+    dsp_export "dsp-export",
+    file_events "file-events",
+    hash_identifiers "hash-identifiers",
+    lookalike "lookalike",
+    rules "rules",
+    taxonomy "taxonomy"
+);

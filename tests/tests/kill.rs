@@ -1,0 +1,119 @@
+//! `kill -9` at any moment, then run again: the same result as one undisturbed run.
+
+use kindred_tests::sandbox::{Sandbox, files, repository};
+use std::{
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// Small steps, so that there are many commits to be killed between.
+const STEP_ROWS: &str = "1500";
+
+fn pipeline(sandbox: &Sandbox) -> PathBuf {
+    let example = repository().join("examples/retail");
+    let text = std::fs::read_to_string(example.join("pipeline.toml")).unwrap();
+    let text = text.replace("[pipeline]\n", &format!("[pipeline]\nstep_rows = {STEP_ROWS}\n"));
+    let text = text.replace("data = \"data\"", &format!("data = \"{}\"", example.join("data").display()));
+    sandbox.write("pipeline.toml", text)
+}
+
+/// Everything that a run leaves behind and that must not depend on how often it was killed.
+fn result(
+    sandbox: &Sandbox,
+) -> (Vec<(String, Vec<String>)>, std::collections::BTreeMap<String, Vec<u8>>, usize) {
+    let sizes = sandbox.json(&["segments", "pipeline.toml"]);
+    let names: Vec<String> =
+        sizes.as_array().unwrap().iter().map(|s| s["segment"].as_str().unwrap().to_owned()).collect();
+    let members = names
+        .into_iter()
+        .map(|n| (n.clone(), sandbox.members(&["pipeline.toml"], &n, "household")))
+        .collect();
+    let letters = sandbox.json(&["dead-letters", "list", "pipeline.toml", "--limit", "0"]);
+    (members, files(&sandbox.path("out")), letters.as_array().unwrap().len())
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_stopped() {
+    let calm = Sandbox::new();
+    pipeline(&calm);
+    let begun = Instant::now();
+    let whole = calm.json(&["run", "pipeline.toml"]);
+    let takes = begun.elapsed();
+    let wanted = result(&calm);
+    assert!(wanted.0.iter().any(|(_, members)| !members.is_empty()));
+
+    let stormy = Sandbox::new();
+    pipeline(&stormy);
+    let mut killed = 0;
+    let mut seed = 0x9e37_79b9_u64;
+    // A run that got far is shorter the next time, so the kills are spread over what is left.
+    for attempt in 0..60 {
+        if killed == 20 {
+            break;
+        }
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(attempt);
+        let share = (seed >> 33) % 1000;
+        let wait = Duration::from_micros(takes.as_micros() as u64 * share / 4000);
+        let mut child = stormy
+            .command(&["run", "pipeline.toml", "--quiet"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(wait);
+        child.kill().unwrap();
+        if !child.wait().unwrap().success() {
+            killed += 1;
+        }
+        if attempt % 20 == 19 {
+            // So that each third of the kills meets an empty store again.
+            for folder in ["store", "out"] {
+                let _ = std::fs::remove_dir_all(stormy.path(folder));
+            }
+        }
+    }
+    assert_eq!(killed, 20, "20 runs were killed before they ended");
+    let last = stormy.json(&["run", "pipeline.toml"]);
+    assert_eq!(last["events"], whole["events"]);
+    assert_eq!(last["profiles"], whole["profiles"]);
+    let found = result(&stormy);
+    assert_eq!(found.0, wanted.0, "members");
+    assert_eq!(found.2, wanted.2, "dead letters");
+    assert_eq!(found.1.keys().collect::<Vec<_>>(), wanted.1.keys().collect::<Vec<_>>(), "delivered files");
+    assert!(found.1 == wanted.1, "delivered bytes");
+}
+
+#[test]
+fn an_interrupt_drains_and_the_next_run_finishes() {
+    let sandbox = Sandbox::new();
+    pipeline(&sandbox);
+    let child = sandbox
+        .command(&["run", "pipeline.toml", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The store's lock is taken right before the first step.
+    let begun = Instant::now();
+    while !sandbox.path("store/files").is_dir() && begun.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let output = child.wait_with_output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    if output.status.code() == Some(130) {
+        assert_eq!(summary["interrupted"], true);
+        let read: u64 =
+            summary["sources"].as_object().unwrap().values().map(|s| s["read"].as_u64().unwrap()).sum();
+        let kept: u64 = summary["events"].as_u64().unwrap();
+        assert!(kept <= read);
+    }
+    let calm = Sandbox::new();
+    pipeline(&calm);
+    let whole = calm.json(&["run", "pipeline.toml"]);
+    let rest = sandbox.json(&["run", "pipeline.toml"]);
+    assert_eq!(rest["events"], whole["events"]);
+    assert_eq!(result(&sandbox).0, result(&calm).0);
+}
