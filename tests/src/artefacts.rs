@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Artefacts by the name of their cargo target: `kindred_cookies`.
-type Artefacts = HashMap<String, PathBuf>;
+pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
 pub const BUILT_IN: [&str; 9] = [
@@ -97,7 +97,7 @@ fn faulty_root() -> PathBuf {
 }
 
 /// Runs `cargo build` and answers the libraries and binaries that it made or found fresh.
-fn build(root: &Path, target: &Path, profile: &str, arguments: &[&str]) -> Artefacts {
+pub(crate) fn build(root: &Path, target: &Path, profile: &str, arguments: &[&str]) -> Artefacts {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "--message-format=json-render-diagnostics", "--profile", profile])
         .arg("--manifest-path")

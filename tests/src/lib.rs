@@ -2,6 +2,7 @@
 
 pub mod artefacts;
 pub mod conformance;
+pub mod evolution;
 pub mod oracle;
 pub mod sandbox;
 pub mod scenarios;

@@ -249,14 +249,16 @@ fn profiles() -> RecordBatch {
         (profile::AS_OF, utc(TimestampMicrosecondArray::from_value(AS_OF_US, rows)), false),
         (
             profile::IDENTIFIERS,
-            identifiers(PROFILES, |row| vec![(["cookie", "crm"][row as usize % 2], format!("i{row}"))]),
+            identifiers(PROFILES, |row| {
+                vec![(["crm", "cookie"][usize::from(row % 5 != 0)], format!("i{row}"))]
+            }),
             false,
         ),
         (columns::CONSENT, Arc::new(StringArray::from(vec!["granted"; rows])), false),
         ("attr.crm.country", Arc::new(country), true),
         ("attr.crm.age", Arc::new(age), true),
         ("in.vip", Arc::new(BooleanArray::from_iter((0..PROFILES).map(|row| Some(vip(row))))), false),
-        (profile::EVENTS, event_lists(|row| if vip(row) { 5 + row % 4 } else { row % 5 }), false),
+        (profile::EVENTS, event_lists(|row| if vip(row) { 2 + row % 4 } else { row % 6 }), false),
     ];
     let fields: Vec<Field> = columns
         .iter()
@@ -270,7 +272,7 @@ fn profiles() -> RecordBatch {
 fn event_lists(count: impl Fn(u32) -> u32) -> ArrayRef {
     let counts: Vec<usize> = (0..PROFILES).map(|row| count(row) as usize).collect();
     let each = || (0..PROFILES).flat_map(|row| (0..count(row)).map(move |i| (row, i)));
-    let age_days = |row: u32, i: u32| i64::from(70 - i * 8 - row % 6);
+    let age_days = |row: u32, i: u32| i64::from(45 - i * 6 - row % 6);
     let times = TimestampMicrosecondArray::from_iter_values(
         each().map(|(row, i)| AS_OF_US - age_days(row, i) * DAY_US),
     );
@@ -281,9 +283,9 @@ fn event_lists(count: impl Fn(u32) -> u32) -> ArrayRef {
         each().map(|(row, i)| (i % 3 != 2).then_some(f64::from(row % 13 + i))).collect();
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         (columns::EVENT_TIME, Arc::new(times.with_timezone("+00:00")), false),
-        (columns::EVENT, coded(|row, i| ["page_view", "purchase"][(row + i) as usize % 2]), false),
+        (columns::EVENT, coded(|row, i| ["page_view", "purchase"][usize::from((row + i) % 3 != 0)]), false),
         (profile::SOURCE, coded(|_, _| "web"), false),
-        ("category", coded(|row, i| ["coats", "shoes", "hats"][(row / 3 + i) as usize % 3]), true),
+        ("category", coded(|row, i| ["coats", "shoes", "hats"][(row / 3 + i / 2) as usize % 3]), true),
         ("value", Arc::new(values), true),
     ];
     let fields: Vec<Field> = columns

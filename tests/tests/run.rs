@@ -180,7 +180,7 @@ fn a_changed_rule_is_answered_for_everybody_without_new_events() {
 
 #[test]
 fn raw_identifiers_are_refused_unless_declared() {
-    let text = PIPELINE.replace("path = \"logs\"", "path = \"logs\", identifiers = { email = \"mail\" }");
+    let text = PIPELINE.replace("path = \"logs\"", "path = \"logs\", identifiers = { email = { column = \"mail\", hash = \"none\" } }");
     let sandbox = sandbox(&text);
     sandbox.write("logs/1.jsonl", "{\"id\":\"1\",\"cookie\":\"c\",\"mail\":\"a@b.example\",\"event\":\"v\",\"time\":\"2026-01-05T10:00:00Z\"}\n");
     let error = sandbox.failure(&["run", "pipeline.toml"]);
@@ -189,7 +189,7 @@ fn raw_identifiers_are_refused_unless_declared() {
         "{text}\n[[enrichments]]\nplugin = \"hash-identifiers\"\n[enrichments.config.columns]\nemail = {{ kind = \"email\", hash = \"sha256\" }}\n"
     );
     sandbox.write("pipeline.toml", hashed);
-    sandbox.json(&["run", "pipeline.toml"]);
+    assert_eq!(sandbox.json(&["run", "pipeline.toml"])["sources"]["web"]["events"], 1);
     let everything: Vec<u8> =
         kindred_tests::sandbox::files(&sandbox.path("store")).into_values().flatten().collect();
     assert!(!contains(&everything, b"a@b.example"), "no byte of it in the store");

@@ -1,6 +1,8 @@
 //! Pipeline files: what a good one means, and what is said about bad ones, word by word (`tests/invalid/*.toml` and the
 //! `.stderr` beside each).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
+
 mod plugins;
 
 use kindred_core::config::{

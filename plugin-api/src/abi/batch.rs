@@ -3,7 +3,7 @@
 use super::raw::{ArrowArray, ArrowSchema, Batch};
 use crate::Fault;
 use arrow::{
-    array::{Array, ArrayData, RecordBatch, RecordBatchOptions, StructArray},
+    array::{new_empty_array, Array, ArrayData, RecordBatch, RecordBatchOptions, StructArray},
     datatypes::{DataType, Schema, SchemaRef},
     ffi::{from_ffi_and_data_type, FFI_ArrowArray, FFI_ArrowSchema},
 };
@@ -38,11 +38,29 @@ pub fn import_schema(schema: ArrowSchema) -> Result<SchemaRef, Fault> {
 
 /// Moves rows out; the schema stays behind, as agreed.
 pub fn export(batch: &RecordBatch) -> Batch {
+    if batch.num_rows() == 0 {
+        return Batch::none();
+    }
     let rows: StructArray = batch.clone().into();
-    let ffi = FFI_ArrowArray::new(&rows.to_data());
+    let ffi = FFI_ArrowArray::new(&rebased(rows.into()));
     // SAFETY: both are `struct ArrowArray` of the C Data Interface, field for field, and ownership moves.
     let array = unsafe { std::mem::transmute::<FFI_ArrowArray, ArrowArray>(ffi) };
     Batch { array, ..Batch::none() }
+}
+
+/// The same data with every empty array below made anew. A string array that was sliced to nothing keeps an offset
+/// that is not zero, and arrow's import, which takes the values of an empty array for empty, then finds it too large.
+fn rebased(data: ArrayData) -> ArrayData {
+    if data.is_empty() {
+        return new_empty_array(data.data_type()).into_data();
+    }
+    if data.child_data().is_empty() {
+        return data;
+    }
+    let children = data.child_data().iter().cloned().map(rebased).collect();
+    let rebuilt = data.into_builder().child_data(children);
+    // SAFETY: only empty arrays were replaced, by empty arrays of the same type.
+    unsafe { rebuilt.build_unchecked() }
 }
 
 /// Moves rows in, as the agreed schema.

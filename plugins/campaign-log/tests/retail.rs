@@ -1,4 +1,5 @@
 //! Who was targeted and who redeemed, from a retailer's files, joined to the dates of the campaigns.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -103,4 +104,13 @@ fn other_events_and_missing_identifiers_are_refused() {
     assert_eq!(paths, ["/event", "/identifiers"]);
     let spend: Config = options::parse(r#"{ "path": "x.csv", "event": "spend" }"#).unwrap();
     assert_eq!(CampaignLog::validate(&spend), []);
+}
+
+#[test]
+fn every_option_explains_itself() {
+    let schema: serde_json::Value = serde_json::from_str(&options::schema::<Config>()).unwrap();
+    let options = schema["properties"].as_object().unwrap();
+    let mute: Vec<_> =
+        options.iter().filter(|(_, option)| option["description"].as_str().is_none()).collect();
+    assert!(options.len() >= 9 && mute.is_empty(), "{mute:?}");
 }

@@ -1,4 +1,5 @@
 //! Web logs with the defaults and with options.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use arrow::{
     array::{AsArray, RecordBatch},
@@ -90,4 +91,13 @@ fn further_identifiers_and_properties_come_by_option_and_mail_stays_secret() {
     assert_eq!(hash.len(), 64);
     assert_eq!((rejects.len(), rejects[0].payload.as_str()), (1, ""));
     assert!(rejects[0].message.contains("found text like `aaa`"), "{}", rejects[0].message);
+}
+
+#[test]
+fn every_option_explains_itself() {
+    let schema: serde_json::Value = serde_json::from_str(&options::schema::<Config>()).unwrap();
+    let options = schema["properties"].as_object().unwrap();
+    let mute: Vec<_> =
+        options.iter().filter(|(_, option)| option["description"].as_str().is_none()).collect();
+    assert!(options.len() >= 9 && mute.is_empty(), "{mute:?}");
 }

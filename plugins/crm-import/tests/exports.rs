@@ -1,4 +1,5 @@
 //! CRM exports: keys, attributes, and what must never be seen.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -139,4 +140,13 @@ fn the_demographics_of_a_retailer() {
     let maker = batch.column_by_name("attr.manufacturer_id").unwrap();
     assert_eq!(maker.data_type(), &DataType::Int64);
     assert!(maker.as_primitive::<Int64Type>().value(0) > 0);
+}
+
+#[test]
+fn every_option_explains_itself() {
+    let schema: serde_json::Value = serde_json::from_str(&options::schema::<Config>()).unwrap();
+    let options = schema["properties"].as_object().unwrap();
+    let mute: Vec<_> =
+        options.iter().filter(|(_, option)| option["description"].as_str().is_none()).collect();
+    assert!(options.len() >= 9 && mute.is_empty(), "{mute:?}");
 }

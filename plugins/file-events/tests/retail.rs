@@ -1,4 +1,5 @@
 //! A year of a retailer's till through the plugin: real files, with totals that are known from their publisher.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 use arrow::{
     array::{Array, AsArray},
@@ -40,6 +41,7 @@ fn a_year_of_transactions_adds_up() {
     let Some(path) = fixtures() else { return };
     let began = Instant::now();
     let mut source = FileEvents::open(config(), Context::detached(&path)).unwrap();
+    println!("opened, with the catalogue, in {:.2} s", began.elapsed().as_secs_f64());
     let schema = source.schema().unwrap();
     let names: Vec<_> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let expected = ["event_id", "event_time", "event", "id.household", "quantity", "sales_value", "store_id"];
@@ -203,4 +205,13 @@ fn csv_with_german_numbers_dates_and_a_catalogue() {
     let time =
         batch.column_by_name("event_time").unwrap().as_primitive::<TimestampMicrosecondType>().value(0);
     assert_eq!(time, 1_766_597_460_000_000);
+}
+
+#[test]
+fn every_option_explains_itself() {
+    let schema: serde_json::Value = serde_json::from_str(&options::schema::<Config>()).unwrap();
+    let options = schema["properties"].as_object().unwrap();
+    let mute: Vec<_> =
+        options.iter().filter(|(_, option)| option["description"].as_str().is_none()).collect();
+    assert!(options.len() >= 9 && mute.is_empty(), "{mute:?}");
 }

@@ -27,14 +27,15 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Chooses from a catalogue or from the bound schema, which gives the same choice.
-    pub(crate) fn choose(schema: &Schema, config: &Config) -> Result<Self, Vec<Problem>> {
+    /// Checks that a catalogue has what the options name.
+    pub(crate) fn check(catalog: &Schema, config: &Config) -> Vec<Problem> {
+        missing(catalog, &properties(catalog), config, &format!("{}{}", profile::IN, config.seed))
+    }
+
+    /// Chooses from a catalogue or from the bound schema, which lacks what was excluded and gives the same choice.
+    pub(crate) fn choose(schema: &Schema, config: &Config) -> Self {
         let seed = format!("{}{}", profile::IN, config.seed);
         let properties = properties(schema);
-        let problems = missing(schema, &properties, config, &seed);
-        if !problems.is_empty() {
-            return Err(problems);
-        }
         let attributes = schema.fields().iter().filter(|f| f.name().starts_with(columns::ATTR));
         let attributes = attributes.filter(|f| config.reads(f.name()) && (is_number(f) || is_text(f)));
         let names = |keep: &dyn Fn(&Field) -> bool| {
@@ -46,13 +47,13 @@ impl Columns {
         if categories.contains(&named) {
             categories = vec![named];
         }
-        Ok(Self {
+        Self {
             seed,
             attributes: attributes.map(|f| f.name().clone()).collect(),
             events: schema.field_with_name(profile::EVENTS).is_ok(),
             numbers: names(&|f| is_number(f) && readable(f)),
             categories,
-        })
+        }
     }
 
     /// The names to ask the host for.

@@ -85,17 +85,15 @@ impl Segmentation for Lookalike {
     }
 
     fn plan(&mut self, catalog: &Schema) -> Result<Needs> {
-        let mut names = BTreeSet::new();
-        for columns in self.choose(catalog)? {
-            names.extend(columns.names());
-        }
+        self.check(catalog)?;
+        let names: BTreeSet<String> =
+            self.segments.iter().flat_map(|s| Columns::choose(catalog, &s.config).names()).collect();
         Ok(Needs { columns: names.into_iter().collect(), look_back_us: None })
     }
 
     fn bind(&mut self, input: SchemaRef) -> Result<()> {
-        let chosen = self.choose(&input)?;
-        for (segment, columns) in self.segments.iter_mut().zip(chosen) {
-            segment.columns = Some(columns);
+        for segment in &mut self.segments {
+            segment.columns = Some(Columns::choose(&input, &segment.config));
             segment.prepare();
         }
         Ok(())
@@ -142,20 +140,17 @@ impl Segmentation for Lookalike {
 }
 
 impl Lookalike {
-    fn choose(&self, schema: &Schema) -> Result<Vec<Columns>> {
-        let mut problems = Vec::new();
-        let mut chosen = Vec::new();
-        for (i, segment) in self.segments.iter().enumerate() {
-            match Columns::choose(schema, &segment.config) {
-                Ok(columns) => chosen.push(columns),
-                Err(found) => problems.extend(
-                    found
-                        .into_iter()
-                        .map(|problem| Problem { path: format!("/{i}{}", problem.path), ..problem }),
-                ),
-            }
-        }
-        if problems.is_empty() { Ok(chosen) } else { Err(Fault::config(problems)) }
+    fn check(&self, catalog: &Schema) -> Result<()> {
+        let problems: Vec<Problem> = self
+            .segments
+            .iter()
+            .enumerate()
+            .flat_map(|(i, segment)| {
+                let found = Columns::check(catalog, &segment.config);
+                found.into_iter().map(move |problem| Problem { path: format!("/{i}{}", problem.path), ..problem })
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(Fault::config(problems)) }
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) trait Reader: Send {
     /// Bytes of the file that were read; after the end its size.
     fn bytes(&self) -> u64;
 
+    /// Bytes of the file before the mark, about.
+    fn passed(&self) -> u64;
+
     /// Rows behind the mark; an estimate for text.
     fn backlog(&self) -> u64;
 }

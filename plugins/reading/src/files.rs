@@ -125,7 +125,7 @@ fn one(text: &str, format: Option<Format>, context: &Context) -> Result<Found, F
             )),
         };
     }
-    if text.contains(WILD) { pattern(path, text, format, context) } else { Err(absent(path, text)) }
+    if text.contains(WILD) { pattern(text, format, context) } else { Err(absent(path, text)) }
 }
 
 fn absent(path: &Path, text: &str) -> Failed {
@@ -145,7 +145,7 @@ fn folder(path: &Path, text: &str, format: Option<Format>) -> Result<Found, Fail
     })
 }
 
-fn pattern(path: &Path, text: &str, format: Option<Format>, context: &Context) -> Result<Found, Failed> {
+fn pattern(text: &str, format: Option<Format>, context: &Context) -> Result<Found, Failed> {
     // Only the option is a pattern, the folder that it starts from is not.
     let base = glob::Pattern::escape(&context.path("").to_string_lossy());
     let whole = if Path::new(text).is_absolute() { text.to_owned() } else { format!("{base}{text}") };
@@ -158,10 +158,8 @@ fn pattern(path: &Path, text: &str, format: Option<Format>, context: &Context) -
         paths.push(entry.map_err(|error| Failed::Io(error.path().to_owned(), error.into()))?);
     }
     known(paths, format).ok_or_else(|| {
-        let fixed: PathBuf = path
-            .components()
-            .take_while(|c| !c.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-            .collect();
+        let literal = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(WILD);
+        let fixed = context.path(Path::new(text).components().take_while(literal).collect::<PathBuf>());
         let state = if fixed.is_dir() { "is there" } else { "does not exist" };
         Failed::Problem(
             format!("no file matches `{text}`"),

@@ -104,6 +104,10 @@ impl Reader for ParquetReader {
         self.size
     }
 
+    fn passed(&self) -> u64 {
+        self.size / self.total.max(1) * self.rows
+    }
+
     fn backlog(&self) -> u64 {
         self.total - self.rows
     }

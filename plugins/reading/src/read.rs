@@ -51,6 +51,9 @@ impl Reader for Nothing {
     fn bytes(&self) -> u64 {
         0
     }
+    fn passed(&self) -> u64 {
+        0
+    }
     fn backlog(&self) -> u64 {
         0
     }

@@ -139,7 +139,7 @@ impl FileSource {
             self.position.set(&current.file, &current.begun, mark, end.then_some(bytes));
             self.moved = true;
             if mark.rows > 0 {
-                self.bytes_per_row = Some(bytes as f64 / mark.rows as f64);
+                self.bytes_per_row = Some(current.reader.passed() as f64 / mark.rows as f64);
             }
             if !end {
                 self.current = Some(current);

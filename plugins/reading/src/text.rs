@@ -262,8 +262,12 @@ impl Reader for TextReader {
         self.gave_up.unwrap_or_else(|| self.window.read())
     }
 
+    fn passed(&self) -> u64 {
+        self.window.offset().unwrap_or_else(|| self.window.read())
+    }
+
     fn backlog(&self) -> u64 {
-        let read = self.window.offset().unwrap_or_else(|| self.window.read());
+        let read = self.passed();
         let rest = self.size.saturating_sub(read);
         (u128::from(rest) * u128::from(self.rows) / u128::from(read.max(1))) as u64
     }

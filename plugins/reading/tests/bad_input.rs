@@ -1,4 +1,5 @@
 //! Everything that files get wrong: each bad row goes to the dead letters once, the rows around it stay.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod common;
 use common::*;

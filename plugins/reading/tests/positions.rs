@@ -1,4 +1,5 @@
 //! The law of positions: whatever the sizes of the polls and wherever it stops, a source gives each row once.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod common;
 use arrow::array::RecordBatch;

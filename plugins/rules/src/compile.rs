@@ -325,8 +325,8 @@ impl Program {
         ints.sort_unstable();
         ints.dedup();
         if let Value::Node(id) = of {
-            let looked_up = (!texts.is_empty()).then(|| Node::Text(id, TextTest::In(texts)));
-            let looked_up = looked_up.into_iter().chain((!ints.is_empty()).then(|| Node::InInts(id, ints)));
+            let looked_up = (!texts.is_empty()).then_some(Node::Text(id, TextTest::In(texts)));
+            let looked_up = looked_up.into_iter().chain((!ints.is_empty()).then_some(Node::InInts(id, ints)));
             parts.extend(looked_up.map(|node| self.graph(scope).add(node, Type::Bool)));
         }
         self.test(scope, Node::Or(parts))

@@ -26,7 +26,7 @@ impl Bits {
             range.fold(0, |word, row| word | u64::from(bit(row)) << (row - start))
         };
         self.words.extend((0..len / 64).map(|index| word(index * 64..index * 64 + 64)));
-        if len % 64 > 0 {
+        if !len.is_multiple_of(64) {
             self.words.push(word(len / 64 * 64..len));
         }
         self.len = len;
@@ -135,7 +135,7 @@ impl Bits {
     }
 
     fn trim(&mut self) {
-        if self.len % 64 > 0
+        if !self.len.is_multiple_of(64)
             && let Some(last) = self.words.last_mut()
         {
             *last &= u64::MAX >> (64 - self.len % 64);

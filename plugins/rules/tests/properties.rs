@@ -65,7 +65,7 @@ impl Case {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12000, max_shrink_iters: 0, ..ProptestConfig::default() })]
 
     /// An interpreter that works row by row over plain structs gives the same members, at any moment.
     #[test]

@@ -2,6 +2,7 @@
 //! structs. It shares nothing with the plugin: no parser, no tree, no vectors.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "tests, though not each function is marked as one")]
 
 pub(crate) mod data;
 pub(crate) mod rule;

@@ -478,6 +478,8 @@ fn compare(op: &str, a: &Value, b: &Value) -> Value {
         (Value::Time(a), Value::Time(b))
         | (Value::Int(a), Value::Int(b))
         | (Value::Age(a), Value::Age(b)) => a.cmp(b),
+        (Value::Int(a), Value::Float(b)) => mixed(*a, *b),
+        (Value::Float(a), Value::Int(b)) => mixed(*b, *a).reverse(),
         _ => number(a).partial_cmp(&number(b)).unwrap(),
     };
     Value::Bool(match op {
@@ -488,6 +490,13 @@ fn compare(op: &str, a: &Value, b: &Value) -> Value {
         ">" => order.is_gt(),
         _ => order.is_ge(),
     })
+}
+
+/// In integers wide enough for both.
+fn mixed(int: i64, float: f64) -> std::cmp::Ordering {
+    let floor = float.floor();
+    let above = if float > floor { std::cmp::Ordering::Less } else { std::cmp::Ordering::Equal };
+    i128::from(int).cmp(&(floor as i128)).then(above)
 }
 
 fn calculate(op: char, a: &Value, b: &Value) -> Value {
