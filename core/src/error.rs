@@ -85,9 +85,9 @@ impl Error {
         match self {
             Self::Held { .. } => Some("wait for it to end, or give this pipeline a store of its own".into()),
             Self::Newer { .. } => Some("use the version of kindred that wrote it, or a newer one".into()),
-            Self::Damaged { .. } => {
-                Some("restore the store from a backup, or remove it to build it again from the sources".into())
-            }
+            Self::Damaged { .. } => Some(
+                "restore the store from a backup, or remove it to build it again from the sources".into(),
+            ),
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("make room and run again: everything committed so far is safe".into())
             }

@@ -1,5 +1,11 @@
 //! The store against plain maps: what goes in comes out, in profile and time order, however it was batched, merged or
 //! reopened; and what is wrong with a folder is said clearly.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, StringArray, TimestampMicrosecondArray},
@@ -34,7 +40,13 @@ fn put(store: &mut Store, step: &[Event], ties: &mut u128) {
         ("event".to_owned(), store.columns.store("event", &names).unwrap()),
         ("amount".to_owned(), store.columns.store("amount", &amounts).unwrap()),
     ]);
-    let order: Vec<u128> = step.iter().map(|_| { *ties += 1; *ties }).collect();
+    let order: Vec<u128> = step
+        .iter()
+        .map(|_| {
+            *ties += 1;
+            *ties
+        })
+        .collect();
     let profiles: Vec<u32> = step.iter().map(|e| e.0).collect();
     let segment = Segment::from_rows(&profiles, &order, columns).unwrap();
     let mut change = store.tables.change();

@@ -74,7 +74,8 @@ pub mod profile {
 
     /// The type of `identifiers`.
     pub fn identifiers() -> DataType {
-        let pair = vec![Field::new("namespace", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)];
+        let pair =
+            vec![Field::new("namespace", DataType::Utf8, false), Field::new("value", DataType::Utf8, false)];
         DataType::List(Arc::new(Field::new("item", DataType::Struct(Fields::from(pair)), false)))
     }
 

@@ -36,7 +36,13 @@ impl Context {
 
     /// A context with no host behind it, for unit tests of a plugin: logs go to standard error.
     pub fn detached(base_dir: impl Into<PathBuf>) -> Self {
-        Self { host: detached_host(), ctx: 0, instance: "test".into(), base_dir: base_dir.into(), state: None }
+        Self {
+            host: detached_host(),
+            ctx: 0,
+            instance: "test".into(),
+            base_dir: base_dir.into(),
+            state: None,
+        }
     }
 
     /// The same context with a position, checkpoint or model state to go on from.

@@ -76,9 +76,9 @@ pub use source::{Poll, Reject, Rows, Source};
 /// Everything that a plugin's file usually needs.
 pub mod prelude {
     pub use crate::{
-        columns, manifest, register, Context, Delivery, Destination, Enrichment, Evaluated, Facts, Fault, FaultKind,
-        Fitted, Flushed, Manifest, Mode, Needs, Poll, Problem, Processed, Reason, Reject, Report, Result, Rows,
-        Segment, Segmentation, Source,
+        columns, manifest, register, Context, Delivery, Destination, Enrichment, Evaluated, Facts, Fault,
+        FaultKind, Fitted, Flushed, Manifest, Mode, Needs, Poll, Problem, Processed, Reason, Reject, Report,
+        Result, Rows, Segment, Segmentation, Source,
     };
     pub use arrow::{
         array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},

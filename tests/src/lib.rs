@@ -1,5 +1,7 @@
 //! What the tests share: libraries built for them, the conformance suite, and a scenario for each built-in plugin.
 
+#![allow(clippy::expect_used, reason = "what a test cannot set up, fails it")]
+
 pub mod artefacts;
 pub mod conformance;
 pub mod evolution;

@@ -236,7 +236,7 @@ const PROFILES: u32 = 120;
 /// Profiles of which every third is a VIP, who buys more coats than others and is older.
 fn profiles() -> RecordBatch {
     let rows = PROFILES as usize;
-    let vip = |row: u32| row % 3 == 0;
+    let vip = |row: u32| row.is_multiple_of(3);
     let utc = |times: TimestampMicrosecondArray| -> ArrayRef { Arc::new(times.with_timezone("+00:00")) };
     let country: StringArray = (0..PROFILES)
         .map(|row| [Some("DE"), Some("AT"), None][row as usize % 3 * (row as usize % 2)])

@@ -1,5 +1,6 @@
 //! Every built-in plugin goes through the conformance suite twice: as it is linked into `kindred`, and as the library
 //! that its `dylib` crate builds. Both must meet every duty and put out the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up, fails it")]
 
 use kindred_core::{
     config::Plugins,

@@ -1,4 +1,10 @@
 //! Every shipped example runs as it stands, only with its store and its output elsewhere.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
 use kindred_tests::{
     artefacts,

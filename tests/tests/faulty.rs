@@ -1,5 +1,6 @@
 //! Libraries that must not be loaded, and libraries that change: each is refused with its own line, before its code
 //! runs where that is possible, and this process lives on to say so.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up, fails it")]
 
 use kindred_core::{
     config::Plugins,

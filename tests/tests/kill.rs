@@ -1,7 +1,14 @@
 //! `kill -9` at any moment, then run again: the same result as one undisturbed run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
 use kindred_tests::sandbox::{Sandbox, files, repository};
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     process::Stdio,
     time::{Duration, Instant},
@@ -19,18 +26,22 @@ fn pipeline(sandbox: &Sandbox) -> PathBuf {
 }
 
 /// Everything that a run leaves behind and that must not depend on how often it was killed.
-fn result(
-    sandbox: &Sandbox,
-) -> (Vec<(String, Vec<String>)>, std::collections::BTreeMap<String, Vec<u8>>, usize) {
+struct Outcome {
+    members: Vec<(String, Vec<String>)>,
+    delivered: BTreeMap<String, Vec<u8>>,
+    dead_letters: usize,
+}
+
+fn outcome(sandbox: &Sandbox) -> Outcome {
     let sizes = sandbox.json(&["segments", "pipeline.toml"]);
-    let names: Vec<String> =
-        sizes.as_array().unwrap().iter().map(|s| s["segment"].as_str().unwrap().to_owned()).collect();
-    let members = names
-        .into_iter()
-        .map(|n| (n.clone(), sandbox.members(&["pipeline.toml"], &n, "household")))
-        .collect();
+    let names = sizes.as_array().unwrap().iter().map(|s| s["segment"].as_str().unwrap().to_owned());
+    let members = names.map(|n| (n.clone(), sandbox.members(&["pipeline.toml"], &n, "household"))).collect();
     let letters = sandbox.json(&["dead-letters", "list", "pipeline.toml", "--limit", "0"]);
-    (members, files(&sandbox.path("out")), letters.as_array().unwrap().len())
+    Outcome {
+        members,
+        delivered: files(&sandbox.path("out")),
+        dead_letters: letters.as_array().unwrap().len(),
+    }
 }
 
 #[test]
@@ -40,8 +51,8 @@ fn a_killed_run_goes_on_where_it_stopped() {
     let begun = Instant::now();
     let whole = calm.json(&["run", "pipeline.toml"]);
     let takes = begun.elapsed();
-    let wanted = result(&calm);
-    assert!(wanted.0.iter().any(|(_, members)| !members.is_empty()));
+    let wanted = outcome(&calm);
+    assert!(wanted.members.iter().any(|(_, members)| !members.is_empty()));
 
     let stormy = Sandbox::new();
     pipeline(&stormy);
@@ -77,11 +88,11 @@ fn a_killed_run_goes_on_where_it_stopped() {
     let last = stormy.json(&["run", "pipeline.toml"]);
     assert_eq!(last["events"], whole["events"]);
     assert_eq!(last["profiles"], whole["profiles"]);
-    let found = result(&stormy);
-    assert_eq!(found.0, wanted.0, "members");
-    assert_eq!(found.2, wanted.2, "dead letters");
-    assert_eq!(found.1.keys().collect::<Vec<_>>(), wanted.1.keys().collect::<Vec<_>>(), "delivered files");
-    assert!(found.1 == wanted.1, "delivered bytes");
+    let found = outcome(&stormy);
+    assert_eq!(found.members, wanted.members);
+    assert_eq!(found.dead_letters, wanted.dead_letters);
+    assert_eq!(found.delivered.keys().collect::<Vec<_>>(), wanted.delivered.keys().collect::<Vec<_>>());
+    assert!(found.delivered == wanted.delivered, "delivered bytes");
 }
 
 #[test]
@@ -115,5 +126,5 @@ fn an_interrupt_drains_and_the_next_run_finishes() {
     let whole = calm.json(&["run", "pipeline.toml"]);
     let rest = sandbox.json(&["run", "pipeline.toml"]);
     assert_eq!(rest["events"], whole["events"]);
-    assert_eq!(result(&sandbox).0, result(&calm).0);
+    assert_eq!(outcome(&sandbox).members, outcome(&calm).members);
 }

@@ -1,5 +1,11 @@
 //! The retail example against SQL: every member of every rules segment, and the totals, on the sample and, where it
 //! stands beside the repository, on the whole year.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
 use kindred_tests::{
     oracle,

@@ -1,4 +1,10 @@
 //! `kindred run` on files that people have: what happens to good rows, bad rows, bad files and bad disks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops at the first surprise"
+)]
 
 use kindred_tests::sandbox::{Sandbox, said};
 use std::{fs, path::Path, process::Command};
@@ -180,7 +186,10 @@ fn a_changed_rule_is_answered_for_everybody_without_new_events() {
 
 #[test]
 fn raw_identifiers_are_refused_unless_declared() {
-    let text = PIPELINE.replace("path = \"logs\"", "path = \"logs\", identifiers = { email = { column = \"mail\", hash = \"none\" } }");
+    let text = PIPELINE.replace(
+        "path = \"logs\"",
+        "path = \"logs\", identifiers = { email = { column = \"mail\", hash = \"none\" } }",
+    );
     let sandbox = sandbox(&text);
     sandbox.write("logs/1.jsonl", "{\"id\":\"1\",\"cookie\":\"c\",\"mail\":\"a@b.example\",\"event\":\"v\",\"time\":\"2026-01-05T10:00:00Z\"}\n");
     let error = sandbox.failure(&["run", "pipeline.toml"]);

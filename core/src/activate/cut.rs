@@ -139,7 +139,13 @@ fn freeze(
     Ok(Pending { delivery, rows, then })
 }
 
-fn rows(store: &mut Store, segment: &str, operation: &str, profiles: &[u32], as_of_us: i64) -> Result<RecordBatch> {
+fn rows(
+    store: &mut Store,
+    segment: &str,
+    operation: &str,
+    profiles: &[u32],
+    as_of_us: i64,
+) -> Result<RecordBatch> {
     let mut records: Vec<Arc<Profile>> = Vec::with_capacity(profiles.len());
     for profile in profiles {
         records.push(store.profiles.get(&store.tables, *profile)?);

@@ -9,7 +9,10 @@ mod send;
 pub use cut::cut;
 pub use send::{Sent, send_pending};
 
-use crate::{Result, store::{Store, tables}};
+use crate::{
+    Result,
+    store::{Store, tables},
+};
 use kindred_plugin_api::Delivery;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

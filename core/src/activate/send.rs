@@ -45,7 +45,9 @@ pub fn send_pending(
     let flushed = open(pipeline, registry, destination).and_then(|worker| attempt(&worker, &waiting));
     match flushed {
         Ok(flushed) => acknowledge(store, destination, waiting, flushed).map(Some),
-        Err(fault) if stops(destination, &fault) => Err(Error::plugin("destination", &destination.name)(fault)),
+        Err(fault) if stops(destination, &fault) => {
+            Err(Error::plugin("destination", &destination.name)(fault))
+        }
         Err(fault) => {
             log::warn(&format!("destination `{}`: {fault}; the delivery stays pending", destination.name));
             Ok(Some(Sent { pending: Some(fault.message), ..Sent::default() }))
@@ -68,7 +70,8 @@ fn open(
     let plugin = registry
         .find(&destination.plugin, &pipeline.base_dir)
         .map_err(|e| Fault::permanent("plugin", e.message))?;
-    let (instance, config, base_dir) = (destination.name.clone(), destination.config.clone(), pipeline.base_dir.clone());
+    let (instance, config, base_dir) =
+        (destination.name.clone(), destination.config.clone(), pipeline.base_dir.clone());
     Worker::start(&destination.name, move || {
         let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: None };
         let mut handle = plugin.open_destination(&opening)?;
@@ -107,7 +110,12 @@ fn attempt(worker: &Worker<DestinationHandle>, waiting: &Pending) -> Result<Flus
 }
 
 /// What was frozen is now what the destination has.
-fn acknowledge(store: &mut Store, destination: &Destination, waiting: Pending, flushed: Flushed) -> Result<Sent> {
+fn acknowledge(
+    store: &mut Store,
+    destination: &Destination,
+    waiting: Pending,
+    flushed: Flushed,
+) -> Result<Sent> {
     let mut change = store.tables.change();
     let has = Delivered { sequence: waiting.delivery.sequence, members: waiting.then };
     change.put(&store.tables.delivered, &destination.name, &has)?;

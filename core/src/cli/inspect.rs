@@ -56,7 +56,9 @@ fn members(
     let mut found = Vec::new();
     for profile in members {
         let record = store.profiles.get(&store.tables, profile)?;
-        found.extend(record.identifiers.iter().filter(|(n, _)| namespace.is_none_or(|wanted| wanted == n)).cloned());
+        found.extend(
+            record.identifiers.iter().filter(|(n, _)| namespace.is_none_or(|wanted| wanted == n)).cloned(),
+        );
     }
     found.sort();
     if json {
@@ -97,7 +99,9 @@ pub(super) fn explain(registry: &Registry, options: &ExplainOptions, json: bool)
         return Err(unknown(&options.segment));
     }
     let Some(profile) = store.identity.find(&store.tables, namespace, value)? else {
-        return Err(Error::NotFound(format!("no profile has an identifier `{namespace}` with this value")).into());
+        return Err(
+            Error::NotFound(format!("no profile has an identifier `{namespace}` with this value")).into()
+        );
     };
     let inside = segments.members().get(&options.segment).is_some_and(|m| m.contains(profile));
     let reason = segments.explain(&mut store, &options.segment, profile, moment)?;
@@ -119,7 +123,11 @@ pub(super) fn explain(registry: &Registry, options: &ExplainOptions, json: bool)
     Ok(ExitCode::SUCCESS)
 }
 
-fn at(pipeline: &Pipeline, store: &Store, as_of: Option<&str>) -> Result<crate::profile::batch::Moment, Failure> {
+fn at(
+    pipeline: &Pipeline,
+    store: &Store,
+    as_of: Option<&str>,
+) -> Result<crate::profile::batch::Moment, Failure> {
     let mut moment = moment(pipeline, store);
     if let Some(given) = as_of {
         let time: jiff::Timestamp = given
@@ -175,9 +183,17 @@ pub(super) fn dead_letters(registry: &Registry, command: &DeadLetters, json: boo
         return Ok(ExitCode::SUCCESS);
     }
     let rows = letters.iter().map(|l| {
-        let payload: String = l.payload.chars().take(60).map(|c| if c.is_control() { '·' } else { c }).collect();
+        let payload: String =
+            l.payload.chars().take(60).map(|c| if c.is_control() { '·' } else { c }).collect();
         let place = format!("{}:{}", l.origin, l.row);
-        vec![l.number.to_string(), format!("{} {}", l.stage, l.instance), place, l.code.clone(), l.message.clone(), payload]
+        vec![
+            l.number.to_string(),
+            format!("{} {}", l.stage, l.instance),
+            place,
+            l.code.clone(),
+            l.message.clone(),
+            payload,
+        ]
     });
     table::print("", &[">#", "where", "row", "code", "reason", "as found"], rows.collect());
     println!("{} of {} dead letters", number(letters.len() as u64), number(all as u64));

@@ -11,7 +11,8 @@ mod run;
 mod table;
 
 use crate::{
-    Error, config::{self, Pipeline},
+    Error,
+    config::{self, Pipeline},
     log,
     plugin::registry::Registry,
 };

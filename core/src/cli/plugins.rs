@@ -124,7 +124,8 @@ fn kind(root: &Value, schema: &Value) -> String {
     }
     for many in ["oneOf", "anyOf"] {
         if let Some(choices) = schema[many].as_array() {
-            let mut kinds: Vec<String> = choices.iter().map(|c| kind(root, c)).filter(|k| k != "null").collect();
+            let mut kinds: Vec<String> =
+                choices.iter().map(|c| kind(root, c)).filter(|k| k != "null").collect();
             kinds.dedup();
             return kinds.join(" | ");
         }
@@ -148,7 +149,8 @@ fn lock(libraries: &[PathBuf], dir: &Path, json: bool) -> Outcome {
         print_json(&lock.entries());
         return Ok(ExitCode::SUCCESS);
     }
-    let rows = lock.entries().iter().map(|e| vec![e.name.clone(), e.path.display().to_string(), e.sha256.clone()]);
+    let rows =
+        lock.entries().iter().map(|e| vec![e.name.clone(), e.path.display().to_string(), e.sha256.clone()]);
     table::print("", &["plugin", "library", "sha256"], rows.collect());
     Ok(ExitCode::SUCCESS)
 }

@@ -63,7 +63,10 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Error> {
             }
         });
     };
-    std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(Error::io("the signal handler"))?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(wait)
+        .map_err(Error::io("the signal handler"))?;
     Ok(stop)
 }
 
@@ -78,7 +81,8 @@ async fn signal() -> std::io::Result<()> {
 
 fn print(summary: &Summary) {
     let sources = summary.sources.iter().map(|(name, s)| {
-        let reasons: Vec<String> = s.reasons.iter().map(|(code, n)| format!("{code} {}", number(*n))).collect();
+        let reasons: Vec<String> =
+            s.reasons.iter().map(|(code, n)| format!("{code} {}", number(*n))).collect();
         let rejected = match s.rejected {
             0 => String::new(),
             n => format!("{} ({})", number(n), reasons.join(", ")),
@@ -86,7 +90,8 @@ fn print(summary: &Summary) {
         let cells = [s.read, s.events, s.attributes, s.duplicates, s.suppressed].map(count);
         [name.clone()].into_iter().chain(cells).chain([rejected]).collect()
     });
-    let header = ["source", ">rows read", ">events", ">attributes", ">duplicates", ">no consent", ">rejected"];
+    let header =
+        ["source", ">rows read", ">events", ">attributes", ">duplicates", ">no consent", ">rejected"];
     table::print("", &header, sources.collect());
     let segments = summary.segments.iter().map(|(name, s)| {
         vec![name.clone(), s.title.clone(), number(s.size), count(s.entered), count(s.left)]
@@ -126,7 +131,8 @@ fn models(summary: &Summary) {
             println!("model of `{}`: {problem}\n", model.segment);
             continue;
         }
-        let figures: Vec<String> = model.figures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+        let figures: Vec<String> =
+            model.figures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
         let drivers = model.drivers.iter().map(|(name, weight)| vec![name.clone(), format!("{weight:+.3}")]);
         let title = format!("model of `{}`: {}", model.segment, figures.join(", "));
         table::print(&title, &["driver", ">weight"], drivers.collect());

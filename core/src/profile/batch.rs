@@ -7,8 +7,8 @@ use crate::{
 };
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
-        StructBuilder, TimestampMicrosecondArray, UInt32Array,
+        ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray,
+        StringBuilder, StructBuilder, TimestampMicrosecondArray, UInt32Array,
     },
     datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
 };
@@ -47,7 +47,8 @@ pub fn catalog<'a>(store: &Store, segments: impl Iterator<Item = &'a str>) -> Sc
         fields.push(Field::new(format!("{ATTR}{name}"), kind.plain(), true));
     }
     fields.extend(segments.map(|name| Field::new(format!("{}{name}", names::IN), DataType::Boolean, false)));
-    let events: Vec<FieldRef> = store.columns.types().keys().filter_map(|name| store.columns.field(name)).collect();
+    let events: Vec<FieldRef> =
+        store.columns.types().keys().filter_map(|name| store.columns.field(name)).collect();
     fields.push(Field::new(names::EVENTS, names::events(events.into()), false));
     Schema::new(fields)
 }
@@ -81,7 +82,10 @@ pub fn project(catalog: &Schema, needs: &Needs) -> Result<SchemaRef> {
     asked.sort();
     asked.dedup();
     if known < asked.len() {
-        return Err(Error::Column(format!("a segmentation asked for columns that are not there: {}", asked.join(", "))));
+        return Err(Error::Column(format!(
+            "a segmentation asked for columns that are not there: {}",
+            asked.join(", ")
+        )));
     }
     Ok(Arc::new(Schema::new(fields)))
 }
@@ -99,7 +103,8 @@ fn event_fields(events: &Field) -> impl Iterator<Item = &FieldRef> {
 
 fn wanted_events(events: &Field, needs: &Needs) -> Vec<FieldRef> {
     let prefix = format!("{}.", names::EVENTS);
-    let asked = |f: &FieldRef| needs.columns.iter().any(|c| c.strip_prefix(&prefix) == Some(f.name().as_str()));
+    let asked =
+        |f: &FieldRef| needs.columns.iter().any(|c| c.strip_prefix(&prefix) == Some(f.name().as_str()));
     event_fields(events).filter(|f| asked(f)).cloned().collect()
 }
 
@@ -116,9 +121,10 @@ pub fn build(
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<(RecordBatch, Vec<Option<i64>>)> {
     let mut records = Vec::new();
-    let reads_profiles = schema.fields().iter().any(|f| {
-        f.name().starts_with(ATTR) || [names::IDENTIFIERS, CONSENT].contains(&f.name().as_str())
-    });
+    let reads_profiles = schema
+        .fields()
+        .iter()
+        .any(|f| f.name().starts_with(ATTR) || [names::IDENTIFIERS, CONSENT].contains(&f.name().as_str()));
     if reads_profiles {
         for profile in profiles {
             records.push(store.profiles.get(&store.tables, *profile)?);
@@ -130,7 +136,8 @@ pub fn build(
         let column: ArrayRef = match field.name().as_str() {
             names::PROFILE => Arc::new(UInt32Array::from(profiles.to_vec())),
             names::AS_OF => Arc::new(
-                TimestampMicrosecondArray::from_value(moment.as_of_us, profiles.len()).with_timezone("+00:00"),
+                TimestampMicrosecondArray::from_value(moment.as_of_us, profiles.len())
+                    .with_timezone("+00:00"),
             ),
             names::IDENTIFIERS => identifiers(records.iter().map(|r| &**r)),
             CONSENT => Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),

@@ -75,11 +75,14 @@ impl Profile {
     pub fn set(&mut self, name: &str, value: Value, since_us: i64) -> bool {
         let new = Attribute { value, since_us };
         let newer = |old: &Attribute| {
-            (new.since_us, &new.value).partial_cmp(&(old.since_us, &old.value)) == Some(std::cmp::Ordering::Greater)
+            (new.since_us, &new.value).partial_cmp(&(old.since_us, &old.value))
+                == Some(std::cmp::Ordering::Greater)
         };
         match self.attributes.get(name) {
             Some(old) if !newer(old) => false,
-            _ => self.attributes.insert(name.to_owned(), new.clone()).is_none_or(|old| old.value != new.value),
+            _ => {
+                self.attributes.insert(name.to_owned(), new.clone()).is_none_or(|old| old.value != new.value)
+            }
         }
     }
 
@@ -132,7 +135,8 @@ impl Profiles {
         if let Some(found) = self.resident.get(&profile) {
             return Ok(found.clone());
         }
-        let found: Arc<Profile> = Arc::new(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default());
+        let found: Arc<Profile> =
+            Arc::new(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default());
         self.resident.insert(profile, found.clone());
         Ok(found)
     }

@@ -63,8 +63,8 @@ pub fn open(
         let failed = Error::plugin("segmentation", &names.join("`, `"));
         let state = state(&name, definition)?;
         let is_model = draft.plugin.manifest.can("model");
-        let (worker, needs) = start(&name, draft.plugin, config, pipeline.base_dir.clone(), state, &catalog)
-            .map_err(failed)?;
+        let (worker, needs) =
+            start(&name, draft.plugin, config, pipeline.base_dir.clone(), state, &catalog).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
@@ -84,7 +84,12 @@ fn start(
 ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
     let instance = name.to_owned();
     let worker = Worker::start(name, move || {
-        plugin.open_segmentation(&Opening { instance: &instance, config: &config, base_dir: &base_dir, state })
+        plugin.open_segmentation(&Opening {
+            instance: &instance,
+            config: &config,
+            base_dir: &base_dir,
+            state,
+        })
     })?;
     let catalog = catalog.clone();
     let needs = worker.call(move |h| h.plan(&catalog))?;
@@ -96,9 +101,8 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
     let mut plugins: BTreeMap<&str, Plugin> = BTreeMap::new();
     for segment in &pipeline.segments {
         if !plugins.contains_key(segment.plugin.as_str()) {
-            let found = registry
-                .find(&segment.plugin, &pipeline.base_dir)
-                .map_err(|e| Error::NotFound(e.message))?;
+            let found =
+                registry.find(&segment.plugin, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))?;
             plugins.insert(&segment.plugin, found);
         }
     }

@@ -165,7 +165,11 @@ impl Segments {
         let everybody: Vec<u32> = store.identity.all().collect();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
-            let fresh = if self.groups[at].is_model { self.fit(store, change, at, &everybody, moment)? } else { fitted_any };
+            let fresh = if self.groups[at].is_model {
+                self.fit(store, change, at, &everybody, moment)?
+            } else {
+                fitted_any
+            };
             if fresh {
                 let mut due = BTreeMap::new();
                 self.run(store, at, &everybody, moment, &mut due)?;
@@ -199,10 +203,18 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
-    pub fn explain(&mut self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
-        let found = self.groups.iter().enumerate().find_map(|(at, group)| {
-            Some((at, group.segments.iter().position(|name| name == segment)?))
-        });
+    pub fn explain(
+        &mut self,
+        store: &mut Store,
+        segment: &str,
+        profile: u32,
+        moment: Moment,
+    ) -> Result<Reason> {
+        let found = self
+            .groups
+            .iter()
+            .enumerate()
+            .find_map(|(at, group)| Some((at, group.segments.iter().position(|name| name == segment)?)));
         let Some((at, ordinal)) = found else {
             return Err(Error::NotFound(format!("there is no segment `{segment}` in the pipeline")));
         };
@@ -246,7 +258,8 @@ impl Segments {
         let mut waiting = None;
         for part in profiles.chunks(BATCH) {
             let group = &self.groups[at];
-            let (batch, next) = batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            let (batch, next) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
             let reply = group.worker.ask(move |handle| handle.evaluate(&batch));
             if let Some((part, next, reply)) = waiting.replace((part, next, reply)) {
                 self.take(store, at, part, next, reply, due)?;
@@ -279,7 +292,10 @@ impl Segments {
         for (row, profile) in profiles.iter().enumerate() {
             let (ordinals, change_us) = answer.row(row);
             if ordinals.iter().any(|o| *o as usize >= known) {
-                return Err(failed()(Fault::permanent("ordinal", "answered with a segment that does not exist")));
+                return Err(failed()(Fault::permanent(
+                    "ordinal",
+                    "answered with a segment that does not exist",
+                )));
             }
             // The second of the three consent gates.
             let consents = store.profiles.get(&store.tables, *profile)?.consents();
@@ -314,7 +330,8 @@ impl Segments {
             return Ok(false);
         }
         for part in everybody.chunks(BATCH) {
-            let (batch, _) = batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            let (batch, _) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
             group.worker.call(move |handle| handle.observe(&batch)).map_err(failed())?;
         }
         let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
@@ -347,5 +364,6 @@ pub fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap> {
     if bytes.is_empty() {
         return Ok(RoaringBitmap::new());
     }
-    RoaringBitmap::deserialize_from(bytes).map_err(|e| Error::Column(format!("a stored membership is damaged: {e}")))
+    RoaringBitmap::deserialize_from(bytes)
+        .map_err(|e| Error::Column(format!("a stored membership is damaged: {e}")))
 }

@@ -46,7 +46,13 @@ impl Timers {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn set(&mut self, tables: &Tables, change: &mut Change, profile: u32, due: Option<i64>) -> Result<()> {
+    pub fn set(
+        &mut self,
+        tables: &Tables,
+        change: &mut Change,
+        profile: u32,
+        due: Option<i64>,
+    ) -> Result<()> {
         let old = self.of(tables, profile)?;
         if old == due {
             return Ok(());

@@ -87,7 +87,8 @@ impl Chain {
         for enrichment in pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)) {
             let plugin = find(registry, pipeline, &enrichment.plugin)?;
             let (instance, config) = (enrichment.name.clone(), enrichment.config.clone());
-            let (opened, base_dir, input) = (Opened { plugin, instance, config }, pipeline.base_dir.clone(), schema.clone());
+            let (opened, base_dir, input) =
+                (Opened { plugin, instance, config }, pipeline.base_dir.clone(), schema.clone());
             let failed = Error::plugin("enrichment", &enrichment.name);
             let (next, end) = channel(QUEUE);
             let (bound, thread) = enrich(opened, base_dir, input, out, next).map_err(failed)?;
@@ -266,7 +267,9 @@ fn retried<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     for attempt in 1.. {
         match call() {
             Err(fault) if fault.kind == FaultKind::Transient && attempt < ATTEMPTS => {
-                std::thread::sleep(Duration::from_millis((100 << attempt).max(fault.retry_after_ms.min(60_000))));
+                std::thread::sleep(Duration::from_millis(
+                    (100 << attempt).max(fault.retry_after_ms.min(60_000)),
+                ));
             }
             answer => return answer,
         }

@@ -71,13 +71,21 @@ impl Bound {
     /// # Errors
     /// When a column has a type that is not stored or that the store holds differently, or when raw identifiers
     /// come that nobody declared.
-    pub fn new(store: &mut Store, source: &Source, schema: &Schema, raw_identifiers: &[String]) -> Result<Self> {
+    pub fn new(
+        store: &mut Store,
+        source: &Source,
+        schema: &Schema,
+        raw_identifiers: &[String],
+    ) -> Result<Self> {
         let by = format!("source `{}`", source.name);
         let (mut identifiers, mut attributes, mut properties) = (Vec::new(), Vec::new(), Vec::new());
         for (at, field) in schema.fields().iter().enumerate() {
             let name = field.name();
             let kind = ColumnType::of(field.data_type()).ok_or_else(|| {
-                Error::Column(format!("column `{name}` of {by} has type {}, which is not stored", field.data_type()))
+                Error::Column(format!(
+                    "column `{name}` of {by} has type {}, which is not stored",
+                    field.data_type()
+                ))
             })?;
             if let Some(namespace) = name.strip_prefix(ID) {
                 if RAW.contains(&namespace) && !raw_identifiers.iter().any(|r| r == namespace) {
@@ -130,7 +138,12 @@ impl Bound {
         for row in 0..batch.num_rows() {
             let found = columns.identifiers(row);
             if found.is_empty() {
-                rejects.push(reject(&columns, row, "no-identifier", "no identifier: every `id.` column is empty"));
+                rejects.push(reject(
+                    &columns,
+                    row,
+                    "no-identifier",
+                    "no identifier: every `id.` column is empty",
+                ));
                 continue;
             }
             let since_us = columns.time(row).unwrap_or(now_us + row as i64);
@@ -184,7 +197,8 @@ impl Bound {
     }
 
     fn resolve(&self, store: &mut Store, found: &[(usize, &str)], gathering: &mut Gathering) -> Result<u32> {
-        let pairs: Vec<(&str, &str)> = found.iter().map(|(at, v)| (self.identifiers[*at].0.as_str(), *v)).collect();
+        let pairs: Vec<(&str, &str)> =
+            found.iter().map(|(at, v)| (self.identifiers[*at].0.as_str(), *v)).collect();
         let before = store.identity.next();
         let resolved = store.identity.resolve(&store.tables, &mut store.profiles, &pairs)?;
         gathering.changed |= store.identity.next() != before || !resolved.merged.is_empty();
@@ -206,7 +220,8 @@ impl Bound {
         for (at, value) in found {
             let namespace = &self.identifiers[*at].0;
             if let Some(profile) = store.identity.find(&store.tables, namespace, value)? {
-                gathering.changed |= store.profiles.edit(&store.tables, profile)?.consent_given(false, since_us);
+                gathering.changed |=
+                    store.profiles.edit(&store.tables, profile)?.consent_given(false, since_us);
                 gathering.touched.insert(profile);
             }
         }
@@ -245,7 +260,12 @@ impl Bound {
     }
 
     /// The event columns of the kept rows, as they are stored.
-    fn columns(&self, store: &mut Store, batch: &RecordBatch, kept: Vec<u32>) -> Result<BTreeMap<String, ArrayRef>> {
+    fn columns(
+        &self,
+        store: &mut Store,
+        batch: &RecordBatch,
+        kept: Vec<u32>,
+    ) -> Result<BTreeMap<String, ArrayRef>> {
         let rows = kept.len();
         let all = rows == batch.num_rows();
         let kept = UInt32Array::from(kept);
@@ -296,7 +316,9 @@ impl Gathering {
         for (name, kind) in kinds {
             let pieces: Vec<ArrayRef> = parts
                 .iter()
-                .map(|p| p.columns.get(name).cloned().unwrap_or_else(|| new_null_array(kind, p.profiles.len())))
+                .map(|p| {
+                    p.columns.get(name).cloned().unwrap_or_else(|| new_null_array(kind, p.profiles.len()))
+                })
                 .collect();
             let pieces: Vec<&dyn Array> = pieces.iter().map(|a| &**a).collect();
             columns.insert(name.clone(), concat(&pieces)?);

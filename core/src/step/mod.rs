@@ -88,7 +88,18 @@ impl<'a> Run<'a> {
         let before = segments.members().clone();
         let first_commit = store.totals.commits;
         let backlog = BTreeMap::new();
-        Ok(Self { pipeline, registry, observer, store, chains, segments, before, summary, first_commit, backlog })
+        Ok(Self {
+            pipeline,
+            registry,
+            observer,
+            store,
+            chains,
+            segments,
+            before,
+            summary,
+            first_commit,
+            backlog,
+        })
     }
 
     /// Steps until every source ended; true when it was stopped before.
@@ -226,7 +237,8 @@ impl<'a> Run<'a> {
     }
 
     fn note(&mut self, destination: &str, sent: Option<activate::Sent>) {
-        let summary: &mut DestinationSummary = self.summary.destinations.entry(destination.to_owned()).or_default();
+        let summary: &mut DestinationSummary =
+            self.summary.destinations.entry(destination.to_owned()).or_default();
         let Some(sent) = sent else { return };
         summary.delivered += sent.rows;
         summary.rejected += sent.rejected;

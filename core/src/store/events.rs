@@ -68,12 +68,15 @@ impl Events {
         let mut class = size_class(segment.rows());
         // Merging four of a class makes one of the next, which may be the fourth there.
         loop {
-            let same = self.segments[..tail].iter().rev().take_while(|(_, s)| size_class(s.rows()) <= class).count();
+            let same =
+                self.segments[..tail].iter().rev().take_while(|(_, s)| size_class(s.rows()) <= class).count();
             if same + 1 < FAN_IN {
                 break;
             }
             tail -= same;
-            class = size_class(self.segments[tail..].iter().map(|(_, s)| s.rows()).sum::<usize>() + segment.rows());
+            class = size_class(
+                self.segments[tail..].iter().map(|(_, s)| s.rows()).sum::<usize>() + segment.rows(),
+            );
         }
         let old: Vec<(String, Segment)> = self.segments.drain(tail..).collect();
         let merged = if old.is_empty() {
@@ -127,7 +130,8 @@ impl Events {
             ends.push(rows.len() as i32);
             next_us.push(next);
         }
-        let arrays = fields.iter().map(|field| self.pick(field, &rows, columns)).collect::<Result<Vec<_>>>()?;
+        let arrays =
+            fields.iter().map(|field| self.pick(field, &rows, columns)).collect::<Result<Vec<_>>>()?;
         let events = StructArray::try_new_with_length(fields.clone(), arrays, None, rows.len())?;
         let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
         let events =

@@ -59,9 +59,11 @@ impl Files {
                 fs::remove_file(&path).map_err(Error::io(&path))?;
             }
         }
-        let next = known.keys().next_back().and_then(|name| name.get(..16)).map_or(0, |hex| {
-            u64::from_str_radix(hex, 16).map_or(0, |n| n + 1)
-        });
+        let next = known
+            .keys()
+            .next_back()
+            .and_then(|name| name.get(..16))
+            .map_or(0, |hex| u64::from_str_radix(hex, 16).map_or(0, |n| n + 1));
         Ok(Self { dir, next, known })
     }
 
@@ -79,7 +81,8 @@ impl Files {
         rows: usize,
         bytes: &[u8],
     ) -> Result<String> {
-        let name = format!("{:016x}.{}", self.next, if content == Content::Events { "events" } else { "ids" });
+        let name =
+            format!("{:016x}.{}", self.next, if content == Content::Events { "events" } else { "ids" });
         self.next += 1;
         let path = self.dir.join(&name);
         let mut file = File::create(&path).map_err(Error::io(&path))?;

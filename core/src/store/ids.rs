@@ -74,7 +74,12 @@ impl Ids {
     }
 
     /// Writes the step's new ids, merges small files and retires expired ones; answers the names to sweep.
-    pub(super) fn save(&mut self, files: &mut Files, tables: &Tables, change: &mut Change) -> Result<Vec<String>> {
+    pub(super) fn save(
+        &mut self,
+        files: &mut Files,
+        tables: &Tables,
+        change: &mut Change,
+    ) -> Result<Vec<String>> {
         let today = crate::clock::now_us().div_euclid(super::DAY_US);
         let mut retired: Vec<String> = Vec::new();
         for (name, entry) in files.of(Content::Ids) {

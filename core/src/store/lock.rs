@@ -33,9 +33,10 @@ impl Lock {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let since = jiff::Timestamp::now();
         let text = format!("process {} on {host} since {since:.0}\n", std::process::id());
-        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes())).map_err(
-            Error::io(&path),
-        )?;
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(text.as_bytes()))
+            .map_err(Error::io(&path))?;
         Ok(Self(file))
     }
 }

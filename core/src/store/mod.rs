@@ -109,7 +109,10 @@ impl Store {
     /// As [`Self::open`], and [`Error::NotFound`].
     pub fn existing(dir: &Path) -> Result<Self> {
         if !dir.join("FORMAT").exists() {
-            return Err(Error::NotFound(format!("there is no store at {} yet: run the pipeline first", dir.display())));
+            return Err(Error::NotFound(format!(
+                "there is no store at {} yet: run the pipeline first",
+                dir.display()
+            )));
         }
         Self::open(dir)
     }
@@ -140,7 +143,12 @@ impl Store {
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
-    pub fn stage(&mut self, change: &mut Change, events: Option<Segment>, expired_us: i64) -> Result<Vec<String>> {
+    pub fn stage(
+        &mut self,
+        change: &mut Change,
+        events: Option<Segment>,
+        expired_us: i64,
+    ) -> Result<Vec<String>> {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
         self.events.append(segment, expired_us, (&mut self.files, &self.tables, change))
@@ -173,9 +181,15 @@ fn check_format(dir: &Path) -> Result<()> {
             None => Err(Error::Damaged { path, reason: "it does not name a format".into() }),
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let used = fs::read_dir(dir).map_err(Error::io(dir))?.filter_map(Result::ok).any(|e| e.file_name() != "LOCK");
+            let used = fs::read_dir(dir)
+                .map_err(Error::io(dir))?
+                .filter_map(Result::ok)
+                .any(|e| e.file_name() != "LOCK");
             if used {
-                return Err(Error::NotFound(format!("the folder {} is in use but is not a store", dir.display())));
+                return Err(Error::NotFound(format!(
+                    "the folder {} is in use but is not a store",
+                    dir.display()
+                )));
             }
             let temporary = dir.join("LOCK.format");
             fs::write(&temporary, format!("kindred-store {FORMAT}\n")).map_err(Error::io(&temporary))?;

@@ -32,7 +32,8 @@ pub struct Acme {
 }
 
 impl Destination for Acme {
-    const MANIFEST: Manifest = manifest!("acme-audiences", "audiences for the Acme ad platform", ["idempotent"]);
+    const MANIFEST: Manifest =
+        manifest!("acme-audiences", "audiences for the Acme ad platform", ["idempotent"]);
     type Config = Config;
 
     fn open(config: Config, context: Context) -> Result<Self> {

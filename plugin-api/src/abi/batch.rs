@@ -85,7 +85,8 @@ pub fn import(batch: Batch, agreed: &SchemaRef, proof: Proof) -> Result<RecordBa
     // SAFETY: as in `export`, the other way.
     let ffi = unsafe { std::mem::transmute::<ArrowArray, FFI_ArrowArray>(array) };
     // SAFETY: the structure is owned and not released, and `shape` has compared its counts with the type.
-    let data = unsafe { from_ffi_and_data_type(ffi, kind) }.map_err(|e| Fault::permanent("batch", e.to_string()))?;
+    let data =
+        unsafe { from_ffi_and_data_type(ffi, kind) }.map_err(|e| Fault::permanent("batch", e.to_string()))?;
     prove(&data, proof)?;
     let (_, columns, nulls) = StructArray::from(data).into_parts();
     if nulls.is_some_and(|n| n.null_count() > 0) {
@@ -130,10 +131,10 @@ const MOST_ELEMENTS: i64 = 1 << 40;
 /// Compares child and buffer counts, recursively, so that a wrong type is refused before a buffer is read.
 fn shape(array: &ArrowArray, kind: &DataType, name: &str) -> Result<(), Fault> {
     let (buffers, children): (i64, Vec<(&str, &DataType)>) = match kind {
-        DataType::Struct(fields) => {
-            (1, fields.iter().map(|f| (f.name().as_str(), f.data_type())).collect())
+        DataType::Struct(fields) => (1, fields.iter().map(|f| (f.name().as_str(), f.data_type())).collect()),
+        DataType::List(f) | DataType::LargeList(f) | DataType::Map(f, _) => {
+            (2, vec![(f.name(), f.data_type())])
         }
-        DataType::List(f) | DataType::LargeList(f) | DataType::Map(f, _) => (2, vec![(f.name(), f.data_type())]),
         DataType::FixedSizeList(f, _) => (1, vec![(f.name(), f.data_type())]),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary => (3, vec![]),
         DataType::Null => (0, vec![]),

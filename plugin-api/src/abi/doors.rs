@@ -5,13 +5,14 @@ use super::{
     guard::{guard, Guarded},
     raw::{
         ArrowSchema, Batch, DestinationBox, EnrichmentBox, OpenArgs, PollState, Polled, RawDestination,
-        RawDestination_TO, RawEnrichment, RawEnrichment_TO, RawFitted, RawFlushed, RawProcessed, RawSegmentation,
-        RawSegmentation_TO, RawSource, RawSource_TO, SegmentationBox, SourceBox, R,
+        RawDestination_TO, RawEnrichment, RawEnrichment_TO, RawFitted, RawFlushed, RawProcessed,
+        RawSegmentation, RawSegmentation_TO, RawSource, RawSource_TO, SegmentationBox, SourceBox, R,
     },
     rejects,
 };
 use crate::{
-    columns, options, Context, Destination, Enrichment, Fault, Poll, Reject, Result, Segment, Segmentation, Source,
+    columns, options, Context, Destination, Enrichment, Fault, Poll, Reject, Result, Segment, Segmentation,
+    Source,
 };
 use abi_stable::{
     sabi_trait::TD_Opaque,
@@ -23,8 +24,12 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 fn checked(batch: &RecordBatch, agreed: Option<&SchemaRef>) -> Result<Batch> {
     let agreed = agreed.ok_or_else(unbound)?;
     if batch.schema_ref() != agreed && batch.schema_ref().fields() != agreed.fields() {
-        let found = batch.schema_ref().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Fault::permanent("schema", format!("the batch is not of the agreed schema: it has {found}")));
+        let found =
+            batch.schema_ref().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", ");
+        return Err(Fault::permanent(
+            "schema",
+            format!("the batch is not of the agreed schema: it has {found}"),
+        ));
     }
     Ok(export(batch))
 }

@@ -67,8 +67,11 @@ impl<T> Drop for Guarded<T> {
 
 impl From<Fault> for RawFault {
     fn from(fault: Fault) -> Self {
-        let detail =
-            if fault.problems.is_empty() { String::new() } else { serde_json::json!(fault.problems).to_string() };
+        let detail = if fault.problems.is_empty() {
+            String::new()
+        } else {
+            serde_json::json!(fault.problems).to_string()
+        };
         Self {
             kind: RawFaultKind(fault.kind as u32),
             retry_after_ms: fault.retry_after_ms,

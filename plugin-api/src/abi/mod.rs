@@ -5,7 +5,12 @@
 pub mod batch;
 mod doors;
 mod guard;
-#[allow(missing_docs, clippy::all, unreachable_pub, reason = "abi_stable's macros generate undocumented items")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    unreachable_pub,
+    reason = "abi_stable's macros generate undocumented items"
+)]
 pub mod raw;
 pub mod register;
 pub mod rejects;

@@ -4,7 +4,10 @@
 use super::{
     doors,
     guard::guard,
-    raw::{DestinationBox, EnrichmentBox, OpenArgs, Plugin, PluginRef, Root, RootRef, SegmentationBox, SourceBox, R},
+    raw::{
+        DestinationBox, EnrichmentBox, OpenArgs, Plugin, PluginRef, Root, RootRef, SegmentationBox,
+        SourceBox, R,
+    },
 };
 use crate::{
     manifest::{Section, ROOM},
@@ -51,7 +54,10 @@ macro_rules! entry {
                     facts(T::validate(&config), $facts(&config))
                 })
             }
-            #[allow(clippy::extra_unused_type_parameters, reason = "a segmentation has nothing outside to check")]
+            #[allow(
+                clippy::extra_unused_type_parameters,
+                reason = "a segmentation has nothing outside to check"
+            )]
             extern "C" fn check<T: $bound>(args: OpenArgs) -> R<()> {
                 guard(|| $check(args))
             }
@@ -91,14 +97,50 @@ extern "C" fn destination_door<T: Destination>(args: OpenArgs) -> R<DestinationB
     doors::open_destination::<T>(args)
 }
 
-entry!(source, Source, Kind::Source, |_: &T::Config| Facts::default(), |args| reach(args, T::check),
-    RSome(source_door::<T>), RNone, RNone, RNone);
-entry!(enrichment, Enrichment, Kind::Enrichment, |_: &T::Config| Facts::default(), |args| reach(args, T::check),
-    RNone, RSome(enrichment_door::<T>), RNone, RNone);
-entry!(segmentation, Segmentation, Kind::Segmentation, T::facts, |_: OpenArgs| Ok(()),
-    RNone, RNone, RSome(segmentation_door::<T>), RNone);
-entry!(destination, Destination, Kind::Destination, |_: &T::Config| Facts::default(), |args| reach(args, T::check),
-    RNone, RNone, RNone, RSome(destination_door::<T>));
+entry!(
+    source,
+    Source,
+    Kind::Source,
+    |_: &T::Config| Facts::default(),
+    |args| reach(args, T::check),
+    RSome(source_door::<T>),
+    RNone,
+    RNone,
+    RNone
+);
+entry!(
+    enrichment,
+    Enrichment,
+    Kind::Enrichment,
+    |_: &T::Config| Facts::default(),
+    |args| reach(args, T::check),
+    RNone,
+    RSome(enrichment_door::<T>),
+    RNone,
+    RNone
+);
+entry!(
+    segmentation,
+    Segmentation,
+    Kind::Segmentation,
+    T::facts,
+    |_: OpenArgs| Ok(()),
+    RNone,
+    RNone,
+    RSome(segmentation_door::<T>),
+    RNone
+);
+entry!(
+    destination,
+    Destination,
+    Kind::Destination,
+    |_: &T::Config| Facts::default(),
+    |args| reach(args, T::check),
+    RNone,
+    RNone,
+    RNone,
+    RSome(destination_door::<T>)
+);
 
 /// The root of a library: every plugin of its registry.
 pub fn root() -> RootRef {

@@ -3,7 +3,8 @@
 use crate::{columns, Evaluated, Fault, Reject, Result};
 use arrow::{
     array::{
-        Array, AsArray, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+        Array, AsArray, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+        UInt64Array,
     },
     buffer::{OffsetBuffer, ScalarBuffer},
     datatypes::{DataType, Field, TimestampMicrosecondType, UInt32Type, UInt64Type},

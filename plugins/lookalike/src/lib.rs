@@ -147,7 +147,9 @@ impl Lookalike {
             .enumerate()
             .flat_map(|(i, segment)| {
                 let found = Columns::check(catalog, &segment.config);
-                found.into_iter().map(move |problem| Problem { path: format!("/{i}{}", problem.path), ..problem })
+                found
+                    .into_iter()
+                    .map(move |problem| Problem { path: format!("/{i}{}", problem.path), ..problem })
             })
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(Fault::config(problems)) }

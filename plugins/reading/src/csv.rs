@@ -4,8 +4,9 @@
 use crate::{
     chunk::Header,
     files::{File, Format, unreadable},
-    text::{Cells, Dialect, Flaw, HeaderRow, Scan, TextConfig, bad_header},
+    text::{Cells, Dialect, Flaw, Scan, bad_header},
     window::Window,
+    written::{HeaderRow, TextConfig},
 };
 use csv_core::ReadRecordResult;
 use kindred_plugin_api::Result;

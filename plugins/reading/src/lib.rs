@@ -51,6 +51,7 @@ mod spec;
 mod text;
 mod time;
 mod window;
+mod written;
 
 pub use files::Format;
 pub use mapping::{Field, Mapping, Rest};
@@ -59,4 +60,4 @@ pub use source::{FileSource, Files, check, problems};
 pub use spec::{
     CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
 };
-pub use text::{HeaderRow, TextConfig};
+pub use written::{HeaderRow, TextConfig};

@@ -5,7 +5,8 @@ use crate::{
     files::{File, Format},
     parquet,
     position::Mark,
-    text::{self, TextConfig},
+    text,
+    written::TextConfig,
 };
 use kindred_plugin_api::{Context, Result};
 

@@ -11,7 +11,7 @@ use crate::{
     plan::Plan,
     position::{Mark, Position, Progress},
     read,
-    text::TextConfig,
+    written::TextConfig,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use kindred_plugin_api::{Context, Fault, Poll, Problem, Result, Rows};

@@ -1,7 +1,7 @@
 //! The vocabulary in which a pipeline file says which columns mean what. Every plugin of this family uses these types,
 //! so that `time = { column = "sold", format = "%d.%m.%Y" }` reads the same everywhere.
 
-use crate::{files::Format, options::Names, text::TextConfig};
+use crate::{files::Format, options::Names, written::TextConfig};
 use kindred_identifiers::{Hash, Kind, Rule};
 use schemars::JsonSchema;
 use serde::{

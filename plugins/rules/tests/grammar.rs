@@ -1,5 +1,7 @@
 //! What rules may say, and what an operator reads when they say something else.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 mod support;
 
 use kindred_plugin_api::{Context, Problem, Segment, Segmentation};

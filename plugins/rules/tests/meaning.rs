@@ -1,5 +1,7 @@
 //! Single facts of the semantics, spelt out.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests unwrap as tests do")]
+
 mod support;
 
 use kindred_plugin_api::{Context, Evaluated, FaultKind, Reason, Segment, Segmentation};

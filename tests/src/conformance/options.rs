@@ -76,31 +76,27 @@ fn schema(subject: &Subject<'_>) -> Result<(), String> {
     if found.is_empty() { Ok(()) } else { Err(found.join("; ")) }
 }
 
-/// Every property has a description and every reference an end.
-fn described(root: &Value, at: &Value, path: &str, found: &mut Vec<String>) {
-    match at {
-        Value::Object(object) => {
-            if let Some(reference) = object.get("$ref").and_then(Value::as_str)
-                && root.pointer(reference.trim_start_matches('#')).is_none()
-            {
-                found.push(format!("`{reference}` at {path} leads nowhere"));
-            }
-            for (name, property) in object.get("properties").and_then(Value::as_object).into_iter().flatten()
-            {
-                if property["description"].as_str().is_none_or(str::is_empty) {
-                    found.push(format!("{path}/{name} has no description"));
-                }
-            }
-            for (key, below) in object {
-                described(root, below, &format!("{path}/{key}"), found);
-            }
+/// Every property has a description and every reference an end, in a schema and all schemas in it.
+fn described(root: &Value, schema: &Value, path: &str, found: &mut Vec<String>) {
+    if let Some(reference) = schema["$ref"].as_str()
+        && root.pointer(reference.trim_start_matches('#')).is_none()
+    {
+        found.push(format!("`{reference}` at {path} leads nowhere"));
+    }
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        if property["description"].as_str().is_none_or(str::is_empty) {
+            found.push(format!("{path}/{name} has no description"));
         }
-        Value::Array(list) => {
-            for (index, below) in list.iter().enumerate() {
-                described(root, below, &format!("{path}/{index}"), found);
-            }
+    }
+    for key in ["properties", "$defs"] {
+        for (name, below) in schema[key].as_object().into_iter().flatten() {
+            described(root, below, &format!("{path}/{name}"), found);
         }
-        _ => {}
+    }
+    let alternatives = ["anyOf", "oneOf", "allOf"].iter().filter_map(|key| schema[*key].as_array()).flatten();
+    let single = ["additionalProperties", "items"].iter().map(|key| &schema[*key]);
+    for below in alternatives.chain(single).filter(|below| below.is_object()) {
+        described(root, below, path, found);
     }
 }
 

@@ -106,6 +106,25 @@ mod tests {
     }
 
     #[test]
+    fn a_library_opens_from_memory_and_from_a_private_copy() {
+        // A library that is surely there: the unwinder that this test is linked with.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mapped = maps.split_whitespace().find(|word| word.contains("/libgcc_s.so"));
+        let Some(path) = mapped else {
+            return eprintln!("SKIPPED: libgcc_s.so is not linked in dynamically");
+        };
+        let bytes = std::fs::read(path).unwrap();
+        let copy = PrivateCopy::new(&bytes, &"f".repeat(64)).unwrap();
+        for library in [open(&bytes, &"e".repeat(64)).unwrap(), dlopen(&copy.file).unwrap()] {
+            // SAFETY: only the address is asked for.
+            let symbol = unsafe { library.get::<*const ()>(c"_Unwind_Resume".to_bytes_with_nul()) };
+            assert!(symbol.is_ok());
+        }
+        let refused = dlopen(Path::new("/nowhere/plugin.so")).unwrap_err();
+        assert!(matches!(&refused, Refusal::Linker(why) if !why.contains("/nowhere")), "{refused}");
+    }
+
+    #[test]
     fn a_private_copy_is_private_and_leaves_nothing() {
         use std::os::unix::fs::PermissionsExt;
         let copy = PrivateCopy::new(b"bytes", &"0123456789abcdef".repeat(4)).unwrap();
