@@ -13,7 +13,7 @@ use crate::{
     config::{Clock, Pipeline},
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::Segments,
+    segment::{Segments, bitmap, bytes},
     store::{Store, tables},
 };
 use chain::{Carried, Chain, Load};
@@ -29,6 +29,10 @@ use std::{
     time::Instant,
 };
 use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
+
+/// Steps that evaluation may be put off for while a source catches up.
+const CATCH_UP: u32 = 16;
+const WAITING: &str = "waiting-for-evaluation";
 
 /// Told how far a run is.
 pub trait Observer {
@@ -70,6 +74,10 @@ struct Run<'a> {
     summary: Summary,
     first_commit: u64,
     backlog: BTreeMap<String, u64>,
+    /// Touched and not evaluated yet; part of each commit.
+    waiting: RoaringBitmap,
+    /// Steps since the last evaluation.
+    behind: u32,
 }
 
 impl<'a> Run<'a> {
@@ -87,7 +95,7 @@ impl<'a> Run<'a> {
         let segments = Segments::open(pipeline, registry, &store)?;
         let before = segments.members().clone();
         let first_commit = store.totals.commits;
-        let backlog = BTreeMap::new();
+        let waiting: Vec<u8> = tables::read(&store.tables.meta, WAITING)?.unwrap_or_default();
         Ok(Self {
             pipeline,
             registry,
@@ -98,7 +106,9 @@ impl<'a> Run<'a> {
             before,
             summary,
             first_commit,
-            backlog,
+            backlog: BTreeMap::new(),
+            waiting: bitmap(&waiting)?,
+            behind: 0,
         })
     }
 
@@ -130,7 +140,7 @@ impl<'a> Run<'a> {
         }
         // Definitions and due times move without rows, too.
         let due = self.segments.due(&self.store, self.moment().as_of_us)?;
-        if self.segments.is_stale() || !due.is_empty() {
+        if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
             self.step(Vec::new())?;
         }
         Ok(false)
@@ -158,8 +168,7 @@ impl<'a> Run<'a> {
         self.segments.forget(&self.store, &mut change, &gathering.merged)?;
         // Events must be in place before they are evaluated; they count only once the commit names them.
         let staged = self.store.stage(&mut change, events, moment.expired_us())?;
-        let profiles = &gathering.touched | self.segments.due(&self.store, moment.as_of_us)?;
-        self.segments.evaluate(&mut self.store, &mut change, &profiles, moment)?;
+        self.evaluate(&mut change, &gathering, moment)?;
         self.segments.save(&self.store, &mut change, moment.as_of_us)?;
         self.store.commit(change, staged)?;
         for (at, position) in positions {
@@ -168,6 +177,21 @@ impl<'a> Run<'a> {
         let read = self.summary.sources.values().map(|s| s.read).sum();
         self.observer.rows(read, self.backlog.values().sum());
         Ok(())
+    }
+
+    /// Evaluates who was touched or is due. While a source has more rows waiting than a step takes, evaluation is put
+    /// off, because its answer would be replaced by that of the next step before anybody reads it.
+    fn evaluate(&mut self, change: &mut tables::Change, gathering: &Gathering, moment: Moment) -> Result<()> {
+        self.waiting -= &gathering.merged;
+        self.waiting |= &gathering.touched;
+        self.behind += 1;
+        if self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP {
+            let profiles =
+                std::mem::take(&mut self.waiting) | self.segments.due(&self.store, moment.as_of_us)?;
+            self.segments.evaluate(&mut self.store, change, &profiles, moment)?;
+            self.behind = 0;
+        }
+        change.put(&self.store.tables.meta, WAITING, &bytes(&self.waiting))
     }
 
     /// One load: its rejects into the dead letters, its rows through the gate.

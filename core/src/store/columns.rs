@@ -13,6 +13,7 @@ use arrow::{
 use kindred_plugin_api::columns as api;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
+use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// Types that a property or an attribute may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,10 +86,10 @@ impl Columns {
     pub(super) fn open(tables: &Tables) -> Result<Self> {
         let types: BTreeMap<String, ColumnType> = tables::read(&tables.meta, META)?.unwrap_or_default();
         let mut columns = Self { types, ..Self::default() };
-        for (key, text) in tables::scan(&tables.dictionary, [])? {
+        for (key, texts) in tables::scan(&tables.dictionary, [])? {
             let split = key.len().saturating_sub(5);
             let name = String::from_utf8_lossy(&key[..split]).into_owned();
-            columns.dictionaries.entry(name).or_default().load(&text);
+            columns.dictionaries.entry(name).or_default().load(postcard::from_bytes(&texts)?);
         }
         for (name, kind) in [(api::EVENT, ColumnType::Text), (api::profile::SOURCE, ColumnType::Text)] {
             columns.declare(name, kind, "the host")?;
@@ -163,9 +164,9 @@ impl Columns {
             self.changed = false;
         }
         for (name, dictionary) in &mut self.dictionaries {
-            for (code, text) in dictionary.fresh() {
-                let key = [name.as_bytes(), &[0], &code.to_be_bytes()].concat();
-                change.put_bytes(&tables.dictionary, key, text.as_bytes());
+            if let Some((first, texts)) = dictionary.fresh() {
+                let key = [name.as_bytes(), &[0], &first.to_be_bytes()].concat();
+                change.put(&tables.dictionary, key, &texts)?;
             }
         }
         Ok(())
@@ -176,14 +177,16 @@ impl Columns {
 #[derive(Debug, Default)]
 struct Dictionary {
     texts: Vec<Arc<str>>,
-    codes: HashMap<Arc<str>, u32>,
+    codes: HashMap<Arc<str>, u32, Xxh3DefaultBuilder>,
     saved: usize,
     array: Option<ArrayRef>,
 }
 
 impl Dictionary {
-    fn load(&mut self, text: &[u8]) {
-        self.code(&String::from_utf8_lossy(text));
+    fn load(&mut self, texts: Vec<String>) {
+        for text in &texts {
+            self.code(text);
+        }
         self.saved = self.texts.len();
     }
 
@@ -232,8 +235,10 @@ impl Dictionary {
             .clone()
     }
 
-    fn fresh(&mut self) -> impl Iterator<Item = (u32, Arc<str>)> {
-        let from = std::mem::replace(&mut self.saved, self.texts.len());
-        self.texts[from..].iter().enumerate().map(move |(i, text)| ((from + i) as u32, text.clone()))
+    /// The texts since the last save, and the code of the first.
+    fn fresh(&mut self) -> Option<(u32, Vec<&str>)> {
+        let first = std::mem::replace(&mut self.saved, self.texts.len());
+        let texts: Vec<&str> = self.texts[first..].iter().map(|text| &**text).collect();
+        (!texts.is_empty()).then_some((first as u32, texts))
     }
 }

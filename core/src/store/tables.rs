@@ -14,7 +14,7 @@ pub struct Tables {
     pub files: Keyspace,
     /// Source → position, raw bytes.
     pub positions: Keyspace,
-    /// Column, 0, code → text of a coded event column, raw bytes.
+    /// Column, 0, code → texts of a coded event column from this code on, as one step brought them.
     pub dictionary: Keyspace,
     /// Namespace, 0, value → profile, `u32`.
     pub identifiers: Keyspace,
