@@ -10,7 +10,10 @@ use kindred_core::{
     segment::{Membership, bitmap},
     store::{Store, tables},
 };
-use kindred_tests::sandbox::{Sandbox, files, repository};
+use kindred_tests::{
+    artefacts,
+    sandbox::{Sandbox, files, repository},
+};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -57,6 +60,8 @@ fn outcome(sandbox: &Sandbox) -> Outcome {
 fn a_killed_run_goes_on_where_it_stopped() {
     let calm = Sandbox::new();
     pipeline(&calm);
+    // Built before the clock starts.
+    artefacts::kindred();
     let begun = Instant::now();
     let whole = calm.json(&["run", "pipeline.toml"]);
     let takes = begun.elapsed();
