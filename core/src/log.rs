@@ -1,6 +1,14 @@
 //! Lines for the operator on standard error. They hold names and counts, never an identifier or a row.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Prints a line.
+pub type Printer = Arc<dyn Fn(&str) + Send + Sync>;
+
+static PRINTER: Mutex<Option<Printer>> = Mutex::new(None);
 
 static VERBOSE: AtomicBool = AtomicBool::new(false);
 
@@ -37,6 +45,15 @@ pub fn debug(message: &str) {
     }
 }
 
+/// Lets somebody else print, who keeps a progress line below; none gives it back.
+pub fn set_printer(printer: Option<Printer>) {
+    *PRINTER.lock().unwrap_or_else(PoisonError::into_inner) = printer;
+}
+
 fn line(text: &str) {
-    crate::cli::progress::above(|| eprintln!("{text}"));
+    let printer = PRINTER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match printer {
+        Some(print) => print(text),
+        None => eprintln!("{text}"),
+    }
 }

@@ -2,10 +2,7 @@
 //! that its `dylib` crate builds. Both must meet every duty and put out the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up, fails it")]
 
-use kindred_core::{
-    config::Plugins,
-    plugin::{library, registry::Registry},
-};
+use kindred_core::plugin::{Plugins, library, registry::Registry};
 use kindred_plugin_api::Kind;
 use kindred_tests::{artefacts, conformance, scenarios};
 use std::path::Path;

@@ -2,14 +2,11 @@
 //! runs where that is possible, and this process lives on to say so.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot set up, fails it")]
 
-use kindred_core::{
-    config::Plugins,
-    plugin::{
-        Opening, Origin, Plugin, Polled,
-        library::{self, LoadError, Refusal},
-        lock::Lock,
-        registry::Registry,
-    },
+use kindred_core::plugin::{
+    Opening, Origin, Plugin, Plugins, Polled,
+    library::{self, LoadError, Refusal},
+    lock::Lock,
+    registry::Registry,
 };
 use kindred_tests::artefacts;
 use object::{Object, ObjectSection, ObjectSymbol};

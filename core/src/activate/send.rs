@@ -4,9 +4,9 @@
 use super::{Delivered, Pending, pending};
 use crate::{
     Error, Result,
-    config::{Data, Destination, Permanent, Pipeline, Plugins, Transient},
+    config::{Data, Destination, Permanent, Pipeline, Transient},
     log,
-    plugin::{DestinationHandle, Opening, Worker, registry::Registry},
+    plugin::{DestinationHandle, Opening, Plugins, Worker, registry::Registry},
     store::Store,
 };
 use arrow::{array::RecordBatch, ipc::reader::StreamReader};

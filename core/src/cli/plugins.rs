@@ -2,10 +2,8 @@
 
 use super::{Failure, Outcome, print_json, table};
 use crate::{
-    Error,
-    config::Plugins,
-    log,
-    plugin::{Origin, Plugin, lock::Lock, registry::Registry},
+    Error, log,
+    plugin::{Origin, Plugin, Plugins, lock::Lock, registry::Registry},
 };
 use clap::Subcommand;
 use serde_json::{Value, json};

@@ -1,23 +1,8 @@
 //! Progress on standard error: a line with rows/s while work goes on, nothing where nobody looks.
 
-use crate::step::Observer;
+use crate::{log, step::Observer};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{
-    io::IsTerminal,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
-
-static BAR: Mutex<Option<ProgressBar>> = Mutex::new(None);
-
-/// Prints above the progress line, if there is one.
-pub fn above(print: impl FnOnce()) {
-    let bar = BAR.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    match bar {
-        Some(bar) => bar.suspend(print),
-        None => print(),
-    }
-}
+use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 /// The progress line of a run.
 #[derive(Debug)]
@@ -37,7 +22,8 @@ impl Progress {
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         };
-        *BAR.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+        let below = bar.clone();
+        log::set_printer(Some(Arc::new(move |line| below.suspend(|| eprintln!("{line}")))));
         Self(bar)
     }
 }
@@ -56,6 +42,6 @@ impl Observer for Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
-        *BAR.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        log::set_printer(None);
     }
 }

@@ -1,7 +1,7 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Enrichment, Pipeline, Plugins, Segment, Source, age,
+    Clock, Destination, Enrichment, Pipeline, Segment, Source, age,
     file::{
         self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable,
     },
@@ -12,6 +12,7 @@ use super::{
     shape::Shape,
     tree::{Entry, Node, Value},
 };
+use crate::plugin::Plugins;
 use kindred_plugin_api::Kind;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;

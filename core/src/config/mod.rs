@@ -24,33 +24,11 @@ pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use vars::set_argument;
 
-use crate::plugin::Plugin;
-use kindred_plugin_api::{Kind, Mode};
+use crate::plugin::Plugins;
+use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// Where plugins come from.
-pub trait Plugins {
-    /// The plugin called `name`: a built-in, an entry of the lock file, or (with a `/`, or ending in `.so`) a library,
-    /// relative to `base_dir`.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be loaded.
-    fn find(&self, name: &str, base_dir: &Path) -> Result<Plugin, FindError>;
-
-    /// Names that `find` knows for this kind.
-    fn names(&self, kind: Kind) -> Vec<String>;
-}
-
-/// Why a plugin was not found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FindError {
-    /// What happened: lowercase, names the plugin.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
 
 /// Reads a pipeline file; `sets` override its variables.
 ///

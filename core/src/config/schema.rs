@@ -1,10 +1,8 @@
 //! The JSON Schema of a whole pipeline file, for editors: the keys of [`super::file`], and under each `config` the options
 //! of the plugin that stands beside it.
 
-use super::{
-    Plugins,
-    file::{File, RULES},
-};
+use super::file::{File, RULES};
+use crate::plugin::Plugins;
 use kindred_plugin_api::Kind;
 use serde_json::{Map, Value as Json, json};
 use std::path::Path;

@@ -22,6 +22,28 @@ use kindred_plugin_api::{
 };
 use std::path::{Path, PathBuf};
 
+/// Where plugins come from.
+pub trait Plugins {
+    /// The plugin called `name`: a built-in, an entry of the lock file, or (with a `/`, or ending in `.so`) a library,
+    /// relative to `base_dir`.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be loaded.
+    fn find(&self, name: &str, base_dir: &Path) -> Result<Plugin, FindError>;
+
+    /// Names that `find` knows for this kind.
+    fn names(&self, kind: Kind) -> Vec<String>;
+}
+
+/// Why a plugin was not found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindError {
+    /// What happened: lowercase, names the plugin.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
 /// Where a plugin came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {

@@ -2,11 +2,10 @@
 //! `kindred.lock`, or the path of a library.
 
 use super::{
-    Plugin, built_in,
+    FindError, Plugin, Plugins, built_in,
     library::{self, LoadError},
     lock::{FILE, Lock},
 };
-use crate::config::{FindError, Plugins};
 use kindred_plugin_api::Kind;
 use std::{
     collections::HashMap,

@@ -1,9 +1,8 @@
 //! Groups: segments of one plugin that are evaluated together, in the order that their references ask for.
 
 use crate::{
-    Error, Result,
-    config::{self, Plugins},
-    plugin::{Opening, Plugin, SegmentationHandle, Worker, registry::Registry},
+    Error, Result, config,
+    plugin::{Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
     store::Store,
 };

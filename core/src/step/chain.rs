@@ -3,8 +3,8 @@
 
 use crate::{
     Error, Result,
-    config::{Pipeline, Plugins, Source},
-    plugin::{EnrichmentHandle, Opening, Plugin, Polled, registry::Registry},
+    config::{Pipeline, Source},
+    plugin::{EnrichmentHandle, Opening, Plugin, Plugins, Polled, registry::Registry},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use kindred_plugin_api::{Fault, FaultKind, Reject};

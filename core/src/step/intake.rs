@@ -1,16 +1,16 @@
 //! Rows of one source batch become events and profile changes: consent gate, de-duplication, identity, attributes.
 
+use super::cells::{Cells, reject, value};
 use crate::{
     Error, Result,
     config::{ConsentDefault, Source},
     consent::{Decision, decide},
-    profile::Value,
-    store::{Store, columns::ColumnType, ids, segment::Segment},
+    store::{Store, columns::ColumnType, segment::Segment},
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array, new_null_array},
-    compute::{cast, concat, take},
-    datatypes::{DataType, Float64Type, Int64Type, Schema, TimestampMicrosecondType},
+    array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
+    compute::{concat, take},
+    datatypes::{DataType, Schema},
 };
 use kindred_plugin_api::{
     Reject,
@@ -25,12 +25,13 @@ const RAW: [&str; 4] = ["email", "phone", "name", "ip"];
 /// A source whose schema is known: which column plays which part.
 #[derive(Debug)]
 pub struct Bound {
-    source: String,
+    pub(super) source: String,
     default: ConsentDefault,
-    identifiers: Vec<(String, usize)>,
+    pub(super) identifiers: Vec<(String, usize)>,
     attributes: Vec<(String, usize)>,
     properties: Vec<(String, usize)>,
-    fixed: [Option<usize>; 4],
+    /// Event id, time, name, consent.
+    pub(super) fixed: [Option<usize>; 4],
 }
 
 /// What became of the rows of one batch.
@@ -129,7 +130,7 @@ impl Bound {
         gathering: &mut Gathering,
         rejects: &mut Vec<Reject>,
     ) -> Result<Taken> {
-        let columns = Texts::new(self, batch)?;
+        let columns = Cells::new(self, batch)?;
         let mut memo: HashMap<(usize, &str), u32> = HashMap::new();
         let mut taken = Taken::default();
         let mut part = Part { profiles: Vec::new(), ties: Vec::new(), columns: BTreeMap::new() };
@@ -327,89 +328,4 @@ impl Gathering {
         let ties: Vec<u128> = parts.iter().flat_map(|p| p.ties.iter().copied()).collect();
         Ok(Some(Segment::from_rows(&profiles, &ties, columns)?))
     }
-}
-
-/// The columns of a batch that are read row by row.
-struct Texts {
-    source: String,
-    identifiers: Vec<StringArray>,
-    ids: Option<StringArray>,
-    times: Option<ArrayRef>,
-    events: Option<ArrayRef>,
-    consents: Option<StringArray>,
-}
-
-impl Texts {
-    fn new(bound: &Bound, batch: &RecordBatch) -> Result<Self> {
-        let text = |at: usize| -> Result<StringArray> {
-            Ok(cast(batch.column(at), &DataType::Utf8)?.as_string::<i32>().clone())
-        };
-        let [id, time, event, consent] = bound.fixed;
-        Ok(Self {
-            source: bound.source.clone(),
-            identifiers: bound.identifiers.iter().map(|(_, at)| text(*at)).collect::<Result<_>>()?,
-            ids: id.map(text).transpose()?,
-            times: time.map(|at| batch.column(at).clone()),
-            events: event.map(|at| batch.column(at).clone()),
-            consents: consent.map(text).transpose()?,
-        })
-    }
-
-    fn identifiers(&self, row: usize) -> Vec<(usize, &str)> {
-        let value = |values: &StringArray| values.is_valid(row).then(|| !values.value(row).is_empty());
-        let present = self.identifiers.iter().enumerate().filter(|(_, values)| value(values) == Some(true));
-        present.map(|(at, values)| (at, values.value(row))).collect()
-    }
-
-    fn consent(&self, row: usize) -> Option<&str> {
-        self.consents.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row))
-    }
-
-    fn time(&self, row: usize) -> Option<i64> {
-        let times = self.times.as_ref()?.as_primitive_opt::<TimestampMicrosecondType>()?;
-        times.is_valid(row).then(|| times.value(row))
-    }
-
-    fn id(&self, row: usize) -> Option<&str> {
-        self.ids.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)).filter(|id| !id.is_empty())
-    }
-
-    /// The de-duplication key, when the row carries an event.
-    fn event(&self, row: usize) -> Option<Result<u128, (&'static str, &'static str)>> {
-        if !self.events.as_ref().is_some_and(|e| e.is_valid(row)) {
-            return None;
-        }
-        if self.time(row).is_none() {
-            return Some(Err(("no-time", "an event needs `event_time`")));
-        }
-        let Some(id) = self.id(row) else { return Some(Err(("no-event-id", "an event needs `event_id`"))) };
-        Some(Ok(ids::key(&self.source, id.as_bytes())))
-    }
-}
-
-fn reject(columns: &Texts, row: usize, code: &str, message: &str) -> Reject {
-    Reject {
-        row: row as u64,
-        code: code.to_owned(),
-        message: message.to_owned(),
-        payload: columns.id(row).map(|id| format!("event_id {id}")).unwrap_or_default(),
-        origin: columns.source.clone(),
-    }
-}
-
-/// One cell as an attribute's value.
-fn value(values: &ArrayRef, row: usize) -> Option<Value> {
-    if values.is_null(row) {
-        return None;
-    }
-    let one = values.slice(row, 1);
-    let kind = ColumnType::of(values.data_type())?;
-    let one = cast(&one, &kind.plain()).ok()?;
-    Some(match kind {
-        ColumnType::Text => Value::Text(one.as_string::<i32>().value(0).to_owned()),
-        ColumnType::Integer => Value::Integer(one.as_primitive::<Int64Type>().value(0)),
-        ColumnType::Decimal => Value::Decimal(one.as_primitive::<Float64Type>().value(0)),
-        ColumnType::Boolean => Value::Boolean(one.as_boolean().value(0)),
-        ColumnType::Time => Value::Time(one.as_primitive::<TimestampMicrosecondType>().value(0)),
-    })
 }

@@ -4,6 +4,7 @@
 //! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
 //! same steps however fast the threads are.
 
+mod cells;
 pub mod chain;
 pub mod intake;
 pub mod summary;

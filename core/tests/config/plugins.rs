@@ -1,9 +1,6 @@
 //! Plugins that only have options: what a pipeline file is checked against in these tests. They cross the real boundary.
 
-use kindred_core::{
-    config::{FindError, Plugins},
-    plugin::{Origin, Plugin},
-};
+use kindred_core::plugin::{FindError, Origin, Plugin, Plugins};
 use kindred_plugin_api::{Kind, abi::register, prelude::*};
 use std::{collections::BTreeMap, path::Path};
 

@@ -1,0 +1,100 @@
+//! The cells of a source batch that are read row by row: identifiers, consent, time, and attributes.
+
+use super::intake::Bound;
+use crate::{
+    Result,
+    profile::Value,
+    store::{columns::ColumnType, ids},
+};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
+    compute::cast,
+    datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType},
+};
+use kindred_plugin_api::Reject;
+
+/// The columns of a batch that are read row by row.
+pub(super) struct Cells {
+    source: String,
+    identifiers: Vec<StringArray>,
+    ids: Option<StringArray>,
+    times: Option<ArrayRef>,
+    events: Option<ArrayRef>,
+    consents: Option<StringArray>,
+}
+
+impl Cells {
+    pub(super) fn new(bound: &Bound, batch: &RecordBatch) -> Result<Self> {
+        let text = |at: usize| -> Result<StringArray> {
+            Ok(cast(batch.column(at), &DataType::Utf8)?.as_string::<i32>().clone())
+        };
+        let [id, time, event, consent] = bound.fixed;
+        Ok(Self {
+            source: bound.source.clone(),
+            identifiers: bound.identifiers.iter().map(|(_, at)| text(*at)).collect::<Result<_>>()?,
+            ids: id.map(text).transpose()?,
+            times: time.map(|at| batch.column(at).clone()),
+            events: event.map(|at| batch.column(at).clone()),
+            consents: consent.map(text).transpose()?,
+        })
+    }
+
+    pub(super) fn identifiers(&self, row: usize) -> Vec<(usize, &str)> {
+        let value = |values: &StringArray| values.is_valid(row).then(|| !values.value(row).is_empty());
+        let present = self.identifiers.iter().enumerate().filter(|(_, values)| value(values) == Some(true));
+        present.map(|(at, values)| (at, values.value(row))).collect()
+    }
+
+    pub(super) fn consent(&self, row: usize) -> Option<&str> {
+        self.consents.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row))
+    }
+
+    pub(super) fn time(&self, row: usize) -> Option<i64> {
+        let times = self.times.as_ref()?.as_primitive_opt::<TimestampMicrosecondType>()?;
+        times.is_valid(row).then(|| times.value(row))
+    }
+
+    fn id(&self, row: usize) -> Option<&str> {
+        self.ids.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)).filter(|id| !id.is_empty())
+    }
+
+    /// The de-duplication key, when the row carries an event.
+    pub(super) fn event(&self, row: usize) -> Option<Result<u128, (&'static str, &'static str)>> {
+        if !self.events.as_ref().is_some_and(|e| e.is_valid(row)) {
+            return None;
+        }
+        if self.time(row).is_none() {
+            return Some(Err(("no-time", "an event needs `event_time`")));
+        }
+        let Some(id) = self.id(row) else { return Some(Err(("no-event-id", "an event needs `event_id`"))) };
+        Some(Ok(ids::key(&self.source, id.as_bytes())))
+    }
+}
+
+/// A row that goes no further.
+pub(super) fn reject(columns: &Cells, row: usize, code: &str, message: &str) -> Reject {
+    Reject {
+        row: row as u64,
+        code: code.to_owned(),
+        message: message.to_owned(),
+        payload: columns.id(row).map(|id| format!("event_id {id}")).unwrap_or_default(),
+        origin: columns.source.clone(),
+    }
+}
+
+/// One cell as an attribute's value.
+pub(super) fn value(values: &ArrayRef, row: usize) -> Option<Value> {
+    if values.is_null(row) {
+        return None;
+    }
+    let one = values.slice(row, 1);
+    let kind = ColumnType::of(values.data_type())?;
+    let one = cast(&one, &kind.plain()).ok()?;
+    Some(match kind {
+        ColumnType::Text => Value::Text(one.as_string::<i32>().value(0).to_owned()),
+        ColumnType::Integer => Value::Integer(one.as_primitive::<Int64Type>().value(0)),
+        ColumnType::Decimal => Value::Decimal(one.as_primitive::<Float64Type>().value(0)),
+        ColumnType::Boolean => Value::Boolean(one.as_boolean().value(0)),
+        ColumnType::Time => Value::Time(one.as_primitive::<TimestampMicrosecondType>().value(0)),
+    })
+}
