@@ -1,6 +1,6 @@
 //! `kindred check` and `kindred schema`.
 
-use super::{File, Outcome, load, print_json};
+use super::{File, Outcome, load, out::say, print_json};
 use crate::{config, plugin::registry::Registry};
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ pub(super) fn check(registry: &Registry, file: &File, json: bool) -> Outcome {
             "destinations": destinations, "problems": [],
         }));
     } else {
-        println!(
+        say!(
             "{}: pipeline `{}` is fine: {sources} sources, {enrichments} enrichments, {segments} segments, \
              {destinations} destinations",
             file.file.display(),
@@ -25,6 +25,6 @@ pub(super) fn check(registry: &Registry, file: &File, json: bool) -> Outcome {
 }
 
 pub(super) fn schema(registry: &Registry) -> Outcome {
-    println!("{:#}", config::schema(registry));
+    say!("{:#}", config::schema(registry));
     Ok(ExitCode::SUCCESS)
 }

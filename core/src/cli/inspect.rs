@@ -1,6 +1,6 @@
 //! Looking into a store: `kindred segments`, `kindred explain`, `kindred dead-letters`.
 
-use super::{Failure, File, Outcome, load, print_json, table};
+use super::{Failure, File, Outcome, load, out::say, print_json, table};
 use crate::{
     Error,
     config::Pipeline,
@@ -65,7 +65,7 @@ fn members(
         let found: Vec<_> = found.iter().map(|(n, value)| json!({"namespace": n, "value": value})).collect();
         print_json(&found);
     } else {
-        found.iter().for_each(|(namespace, value)| println!("{namespace}:{value}"));
+        found.iter().for_each(|(namespace, value)| say!("{namespace}:{value}"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -115,9 +115,9 @@ pub(super) fn explain(registry: &Registry, options: &ExplainOptions, json: bool)
         return Ok(ExitCode::SUCCESS);
     }
     let is = if reason.holds == Some(true) && consents { "is in" } else { "is not in" };
-    println!("{} {is} `{}` as of {}", options.identifier, options.segment, as_of.unwrap_or_default());
+    say!("{} {is} `{}` as of {}", options.identifier, options.segment, as_of.unwrap_or_default());
     if !consents {
-        println!("✗ consent: denied or never given");
+        say!("✗ consent: denied or never given");
     }
     print_reason(&reason, 0);
     Ok(ExitCode::SUCCESS)
@@ -146,8 +146,8 @@ fn print_reason(reason: &Reason, depth: usize) {
     };
     let value = reason.value.as_ref().map(|v| format!("  = {v}")).unwrap_or_default();
     let indent = "  ".repeat(depth);
-    println!("{indent}{mark} {}{value}", reason.condition);
-    reason.evidence.iter().for_each(|line| println!("{indent}    · {line}"));
+    say!("{indent}{mark} {}{value}", reason.condition);
+    reason.evidence.iter().for_each(|line| say!("{indent}    · {line}"));
     reason.because.iter().for_each(|below| print_reason(below, depth + 1));
 }
 
@@ -196,6 +196,6 @@ pub(super) fn dead_letters(registry: &Registry, command: &DeadLetters, json: boo
         ]
     });
     table::print("", &[">#", "where", "row", "code", "reason", "as found"], rows.collect());
-    println!("{} of {} dead letters", number(letters.len() as u64), number(all as u64));
+    say!("{} of {} dead letters", number(letters.len() as u64), number(all as u64));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,10 @@
 //! The command line. Each subcommand has a file; all print a table for people or, with `--json`, one JSON value.
 //!
 //! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
-#![allow(clippy::print_stdout, reason = "standard output is what these commands are for")]
 
 mod check;
 mod inspect;
+mod out;
 mod plugins;
 pub mod progress;
 mod run;
@@ -17,6 +17,7 @@ use crate::{
     plugin::registry::Registry,
 };
 use clap::{Args, Parser, Subcommand};
+use out::say;
 use std::{path::PathBuf, process::ExitCode};
 
 /// An open Data Management Platform: collects what people do, joins it into profiles, keeps audiences true and
@@ -112,7 +113,7 @@ pub fn main() -> ExitCode {
 
 fn report(message: &str, help: Option<String>, json: bool) {
     if json {
-        println!("{}", serde_json::json!({"error": message, "help": help}));
+        say!("{}", serde_json::json!({"error": message, "help": help}));
         return;
     }
     eprintln!("error: {message}");
@@ -127,7 +128,7 @@ fn load(registry: &Registry, file: &File, json: bool) -> Result<Pipeline, Failur
     let sets = sets.map_err(Failure::Usage)?;
     config::load(&file.file, &sets, registry).map_err(|problems| {
         if json {
-            println!("{}", serde_json::json!({"problems": problems.to_json()}));
+            say!("{}", serde_json::json!({"problems": problems.to_json()}));
         } else {
             eprint!("{}", problems.report());
         }
@@ -136,5 +137,5 @@ fn load(registry: &Registry, file: &File, json: bool) -> Result<Pipeline, Failur
 }
 
 fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::json!(value));
+    say!("{}", serde_json::json!(value));
 }

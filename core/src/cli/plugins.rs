@@ -1,6 +1,6 @@
 //! `kindred plugin list | show | lock`.
 
-use super::{Failure, Outcome, print_json, table};
+use super::{Failure, Outcome, out::say, print_json, table};
 use crate::{
     Error, log,
     plugin::{Origin, Plugin, Plugins, lock::Lock, registry::Registry},
@@ -26,7 +26,7 @@ pub(super) enum Command {
         /// The libraries.
         #[arg(required = true)]
         libraries: Vec<PathBuf>,
-        /// Folder of the pipeline file.
+        /// Folder of the pipeline file, where kindred.lock is written.
         #[arg(long, default_value = ".")]
         dir: PathBuf,
     },
@@ -70,8 +70,8 @@ fn show(registry: &Registry, name: &str, json: bool) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let m = &plugin.manifest;
-    println!("{} {} ({}): {}", m.name, m.version, m.kind.name(), m.summary);
-    println!("{}, boundary {}, capabilities: {}\n", origin(&plugin), m.abi, m.capabilities.join(", "));
+    say!("{} {} ({}): {}", m.name, m.version, m.kind.name(), m.summary);
+    say!("{}, boundary {}, capabilities: {}\n", origin(&plugin), m.abi, m.capabilities.join(", "));
     let mut rows = Vec::new();
     options(&schema, &schema, "", &mut rows, 0);
     table::print("options, under `config`:", &["option", "type", "default", "meaning"], rows);
@@ -141,7 +141,8 @@ fn kind(root: &Value, schema: &Value) -> String {
 
 fn lock(libraries: &[PathBuf], dir: &Path, json: bool) -> Outcome {
     let failed = |message: String| Failure::Failed(Error::NotFound(message));
-    let lock = Lock::of(dir, libraries).map_err(|e| failed(e.to_string()))?;
+    let libraries = libraries.iter().map(|library| from(dir, library)).collect::<Result<Vec<_>, _>>()?;
+    let lock = Lock::of(dir, &libraries).map_err(|e| failed(e.to_string()))?;
     lock.write().map_err(|e| failed(e.to_string()))?;
     if json {
         print_json(&lock.entries());
@@ -151,4 +152,11 @@ fn lock(libraries: &[PathBuf], dir: &Path, json: bool) -> Outcome {
         lock.entries().iter().map(|e| vec![e.name.clone(), e.path.display().to_string(), e.sha256.clone()]);
     table::print("", &["plugin", "library", "sha256"], rows.collect());
     Ok(ExitCode::SUCCESS)
+}
+
+/// A path from the current directory as one from the lock's folder, where it lies below; else an absolute one.
+fn from(dir: &Path, library: &Path) -> Result<PathBuf, Error> {
+    let whole = library.canonicalize().map_err(Error::io(library))?;
+    let dir = dir.canonicalize().map_err(Error::io(dir))?;
+    Ok(whole.strip_prefix(&dir).map(|below| Path::new(".").join(below)).unwrap_or(whole.clone()))
 }

@@ -1,6 +1,6 @@
 //! `kindred run`.
 
-use super::{File, Outcome, load, print_json, progress::Progress, table};
+use super::{File, Outcome, load, out::say, print_json, progress::Progress, table};
 use crate::{
     Error, log,
     plugin::registry::Registry,
@@ -108,7 +108,7 @@ fn print(summary: &Summary) {
     table::print("", &header, destinations.collect());
     let read: u64 = summary.sources.values().map(|s| s.read).sum();
     let rate = read as f64 / summary.seconds.max(1e-9);
-    println!(
+    say!(
         "{}{} profiles, {} events in the store; {} rows in {:.2} s ({} rows/s), {} commits{}",
         if summary.interrupted { "interrupted; " } else { "" },
         number(summary.profiles),
@@ -121,14 +121,14 @@ fn print(summary: &Summary) {
     );
     let rejected: u64 = summary.sources.values().map(|s| s.rejected).sum();
     if rejected > 0 {
-        println!("see rejected rows with `kindred dead-letters list FILE`");
+        say!("see rejected rows with `kindred dead-letters list FILE`");
     }
 }
 
 fn models(summary: &Summary) {
     for model in &summary.models {
         if let Some(problem) = &model.problem {
-            println!("model of `{}`: {problem}\n", model.segment);
+            say!("model of `{}`: {problem}\n", model.segment);
             continue;
         }
         let figures: Vec<String> =

@@ -1,5 +1,6 @@
 //! Tables on a terminal.
 
+use super::out::say;
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 
 /// One line below the header and no other.
@@ -22,9 +23,9 @@ pub(super) fn print(title: &str, header: &[&str], rows: Vec<Vec<String>>) {
         table.add_row(row.iter().enumerate().map(|(at, text)| cell(at, text)));
     }
     if !title.is_empty() {
-        println!("{title}");
+        say!("{title}");
     }
-    println!("{table}\n");
+    say!("{table}\n");
 }
 
 /// A number with thousands apart.

@@ -129,7 +129,10 @@ impl<'a> Run<'a> {
                 match chain.out.blocking_recv() {
                     Some(Carried::Rows(load)) => loads.push((at, load)),
                     Some(Carried::Idle) => {}
-                    Some(Carried::End) | None => running[at] = false,
+                    Some(Carried::End) | None => {
+                        running[at] = false;
+                        self.backlog.remove(&chain.source.name);
+                    }
                     Some(Carried::Failed { stage, instance, fault }) => {
                         return Err(Error::plugin(stage, &instance)(fault));
                     }

@@ -13,9 +13,8 @@
 
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
-    CatalogueSpec, Columns, ConstantOr, EventSpec, Field as Mapped, FileSource, Files, Format,
-    IdentifierSpec, Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec, check,
-    problems,
+    CatalogueSpec, Columns, ConstantOr, EventSpec, Field as Mapped, FileConfig, FilePlugin, Files, Format,
+    IdentifierSpec, Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -82,10 +81,13 @@ fn time() -> Short<TimeSpec> {
     Short(Names::from(&["time", "timestamp", "date"][..]).into())
 }
 
-/// The plugin.
-pub struct CampaignLog(FileSource);
+impl FileConfig for Config {
+    const MANIFEST: Manifest = manifest!(
+        "campaign-log",
+        "reads impressions, clicks, conversions and spend from log files",
+        ["ordered"]
+    );
 
-impl Config {
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
             time: Some(Mapped::new("event_time", "/time", ConstantOr::Table(self.time.0.clone()))),
@@ -116,42 +118,17 @@ impl Config {
         mapping.add_values("", "/properties", &self.properties);
         (Files::new(&self.path, self.format, &self.text), mapping)
     }
-}
 
-impl Source for CampaignLog {
-    const MANIFEST: Manifest = manifest!(
-        "campaign-log",
-        "reads impressions, clicks, conversions and spend from log files",
-        ["ordered"]
-    );
-    type Config = Config;
-
-    fn validate(config: &Config) -> Vec<Problem> {
-        let (files, mapping) = config.parts();
-        let mut found = problems(&files, &mapping);
-        if config.identifiers.is_empty() && config.event != ConstantOr::Constant("spend".to_owned()) {
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.identifiers.is_empty() && self.event != ConstantOr::Constant("spend".to_owned()) {
             found.push(Problem::new("/identifiers", "no identifier; only spend can do without"));
         }
         found
     }
-
-    fn check(config: &Config, context: &Context) -> Result<()> {
-        let (files, mapping) = config.parts();
-        check(&files, &mapping, context)
-    }
-
-    fn open(config: Config, context: Context) -> Result<Self> {
-        let (files, mapping) = config.parts();
-        FileSource::open(&files, &mapping, context).map(Self)
-    }
-
-    fn schema(&mut self) -> Result<SchemaRef> {
-        Ok(self.0.schema())
-    }
-
-    fn poll(&mut self, max_rows: usize, _deadline_ms: u64) -> Result<Poll> {
-        self.0.poll(max_rows)
-    }
 }
+
+/// The plugin.
+pub type CampaignLog = FilePlugin<Config>;
 
 register!(source CampaignLog);

@@ -11,8 +11,8 @@
 
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
-    Columns, ConstantOr, EventSpec, Field as Mapped, FileSource, Files, Format, IdentifierSpec, Mapping,
-    Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec, check, problems,
+    Columns, ConstantOr, EventSpec, Field as Mapped, FileConfig, FilePlugin, Files, Format, IdentifierSpec,
+    Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -71,10 +71,10 @@ fn time() -> Short<TimeSpec> {
     Short(Names::from(&["time", "timestamp"][..]).into())
 }
 
-/// The plugin.
-pub struct Cookies(FileSource);
+impl FileConfig for Config {
+    const MANIFEST: Manifest =
+        manifest!("cookies", "reads web logs of cookie-identified events", ["ordered"]);
 
-impl Config {
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
             identifiers: vec![Mapped::new("cookie", "/cookie", self.cookie.0.clone())],
@@ -103,33 +103,7 @@ impl Config {
     }
 }
 
-impl Source for Cookies {
-    const MANIFEST: Manifest =
-        manifest!("cookies", "reads web logs of cookie-identified events", ["ordered"]);
-    type Config = Config;
-
-    fn validate(config: &Config) -> Vec<Problem> {
-        let (files, mapping) = config.parts();
-        problems(&files, &mapping)
-    }
-
-    fn check(config: &Config, context: &Context) -> Result<()> {
-        let (files, mapping) = config.parts();
-        check(&files, &mapping, context)
-    }
-
-    fn open(config: Config, context: Context) -> Result<Self> {
-        let (files, mapping) = config.parts();
-        FileSource::open(&files, &mapping, context).map(Self)
-    }
-
-    fn schema(&mut self) -> Result<SchemaRef> {
-        Ok(self.0.schema())
-    }
-
-    fn poll(&mut self, max_rows: usize, _deadline_ms: u64) -> Result<Poll> {
-        self.0.poll(max_rows)
-    }
-}
+/// The plugin.
+pub type Cookies = FilePlugin<Config>;
 
 register!(source Cookies);

@@ -13,8 +13,8 @@
 
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
-    Columns, ConstantOr, Field as Mapped, FileSource, Files, Format, IdentifierSpec, Mapping, Names,
-    OnBadValue, Short, TextConfig, TimeSpec, ValueSpec, check, problems,
+    Columns, ConstantOr, Field as Mapped, FileConfig, FilePlugin, Files, Format, IdentifierSpec, Mapping,
+    Names, OnBadValue, Short, TextConfig, TimeSpec, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -56,10 +56,10 @@ fn all() -> Columns<ValueSpec> {
     Columns::All
 }
 
-/// The plugin.
-pub struct CrmImport(FileSource);
+impl FileConfig for Config {
+    const MANIFEST: Manifest =
+        manifest!("crm-import", "reads keys and attributes from CRM exports", ["ordered"]);
 
-impl Config {
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
             time: self.as_of.clone().map(|time| Mapped::new("event_time", "/as_of", time)),
@@ -76,20 +76,13 @@ impl Config {
         }
         (Files::new(&self.path, self.format, &self.text), mapping)
     }
-}
 
-impl Source for CrmImport {
-    const MANIFEST: Manifest =
-        manifest!("crm-import", "reads keys and attributes from CRM exports", ["ordered"]);
-    type Config = Config;
-
-    fn validate(config: &Config) -> Vec<Problem> {
-        let (files, mapping) = config.parts();
-        let mut found = problems(&files, &mapping);
-        if config.keys.is_empty() {
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.keys.is_empty() {
             found.push(Problem::new("/keys", "no key; attributes need at least one to find their profile"));
         }
-        if !config.exclude.is_empty() && config.attributes != Columns::All {
+        if !self.exclude.is_empty() && self.attributes != Columns::All {
             found.push(Problem::new(
                 "/exclude",
                 "`exclude` is for `attributes = \"*\"`; leave the columns out of the list",
@@ -97,24 +90,9 @@ impl Source for CrmImport {
         }
         found
     }
-
-    fn check(config: &Config, context: &Context) -> Result<()> {
-        let (files, mapping) = config.parts();
-        check(&files, &mapping, context)
-    }
-
-    fn open(config: Config, context: Context) -> Result<Self> {
-        let (files, mapping) = config.parts();
-        FileSource::open(&files, &mapping, context).map(Self)
-    }
-
-    fn schema(&mut self) -> Result<SchemaRef> {
-        Ok(self.0.schema())
-    }
-
-    fn poll(&mut self, max_rows: usize, _deadline_ms: u64) -> Result<Poll> {
-        self.0.poll(max_rows)
-    }
 }
+
+/// The plugin.
+pub type CrmImport = FilePlugin<Config>;
 
 register!(source CrmImport);

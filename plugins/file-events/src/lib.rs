@@ -16,8 +16,8 @@
 
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
-    CatalogueSpec, Columns, ConstantOr, EventSpec, Field as Mapped, FileSource, Files, Format,
-    IdentifierSpec, Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, ValueSpec, check, problems,
+    CatalogueSpec, Columns, ConstantOr, EventSpec, Field as Mapped, FileConfig, FilePlugin, Files, Format,
+    IdentifierSpec, Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -57,10 +57,10 @@ pub struct Config {
     on_bad_value: OnBadValue,
 }
 
-/// The plugin.
-pub struct FileEvents(FileSource);
+impl FileConfig for Config {
+    const MANIFEST: Manifest =
+        manifest!("file-events", "reads events from Parquet, CSV and JSON lines", ["ordered"]);
 
-impl Config {
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
             time: Some(Mapped::new("event_time", "/time", ConstantOr::Table(self.time.0.clone()))),
@@ -77,17 +77,10 @@ impl Config {
         mapping.add_values("", "/properties", &self.properties);
         (Files::new(&self.path, self.format, &self.text), mapping)
     }
-}
 
-impl Source for FileEvents {
-    const MANIFEST: Manifest =
-        manifest!("file-events", "reads events from Parquet, CSV and JSON lines", ["ordered"]);
-    type Config = Config;
-
-    fn validate(config: &Config) -> Vec<Problem> {
-        let (files, mapping) = config.parts();
-        let mut found = problems(&files, &mapping);
-        if config.identifiers.is_empty() {
+    fn problems(&self) -> Vec<Problem> {
+        let mut found = Vec::new();
+        if self.identifiers.is_empty() {
             found.push(Problem::new(
                 "/identifiers",
                 "no identifier; an event needs at least one to find its profile",
@@ -95,24 +88,9 @@ impl Source for FileEvents {
         }
         found
     }
-
-    fn check(config: &Config, context: &Context) -> Result<()> {
-        let (files, mapping) = config.parts();
-        check(&files, &mapping, context)
-    }
-
-    fn open(config: Config, context: Context) -> Result<Self> {
-        let (files, mapping) = config.parts();
-        FileSource::open(&files, &mapping, context).map(Self)
-    }
-
-    fn schema(&mut self) -> Result<SchemaRef> {
-        Ok(self.0.schema())
-    }
-
-    fn poll(&mut self, max_rows: usize, _deadline_ms: u64) -> Result<Poll> {
-        self.0.poll(max_rows)
-    }
 }
+
+/// The plugin.
+pub type FileEvents = FilePlugin<Config>;
 
 register!(source FileEvents);

@@ -44,6 +44,7 @@ mod number;
 mod options;
 mod parquet;
 mod plan;
+mod plugin;
 mod position;
 mod read;
 mod source;
@@ -56,6 +57,7 @@ mod written;
 pub use files::Format;
 pub use mapping::{Field, Mapping, Rest};
 pub use options::{Columns, ConstantOr, Names, Short};
+pub use plugin::{FileConfig, FilePlugin};
 pub use source::{FileSource, Files, check, problems};
 pub use spec::{
     CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
