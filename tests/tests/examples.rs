@@ -81,3 +81,23 @@ fn a_vendors_plugin_runs() {
     assert_eq!(lines.lines().count() as u64, delivered);
     assert!(lines.lines().all(|line| line.starts_with("+COATS-DE ")));
 }
+
+/// Pipelines that stand in the documentation are valid.
+#[test]
+fn pipelines_in_the_documentation_are_valid() {
+    let mut checked = 0;
+    for page in ["README.md", "docs/ARCHITECTURE.md"] {
+        let text = fs::read_to_string(repository().join(page)).unwrap();
+        for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            if !block.contains("[pipeline]") {
+                continue;
+            }
+            let sandbox = Sandbox::new();
+            sandbox.write("pipeline.toml", block);
+            let found = sandbox.json(&["check", "pipeline.toml"]);
+            assert_eq!(found["problems"].as_array().unwrap().len(), 0, "{page}");
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 2);
+}

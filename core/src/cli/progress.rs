@@ -1,8 +1,8 @@
 //! Progress on standard error: a line with rows/s while work goes on, nothing where nobody looks.
 
 use crate::{log, step::Observer};
-use indicatif::{ProgressBar, ProgressStyle};
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
+use std::{fmt::Write, io::IsTerminal, sync::Arc, time::Duration};
 
 /// The progress line of a run.
 #[derive(Debug)]
@@ -15,9 +15,14 @@ impl Progress {
             ProgressBar::hidden()
         } else {
             let bar = ProgressBar::new(0);
-            let line = "{spinner} {msg:<15} {human_pos} rows  {per_sec}  {wide_bar} {percent}%  {elapsed}";
+            let line =
+                "{spinner} {msg:<15} {human_pos} rows  {rate} rows/s  {wide_bar} {percent}%  {elapsed}";
             if let Ok(style) = ProgressStyle::with_template(line) {
-                bar.set_style(style);
+                let rate = |state: &ProgressState, out: &mut dyn Write| {
+                    // What cannot be written to a progress line is not worth an error.
+                    let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar.enable_steady_tick(Duration::from_millis(100));
             bar

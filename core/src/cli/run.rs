@@ -131,10 +131,14 @@ fn models(summary: &Summary) {
             say!("model of `{}`: {problem}\n", model.segment);
             continue;
         }
-        let figures: Vec<String> =
-            model.figures.iter().map(|(name, value)| format!("{name} {value:.3}")).collect();
+        let figures: Vec<String> = model.figures.iter().map(|(name, value)| figure(name, *value)).collect();
         let drivers = model.drivers.iter().map(|(name, weight)| vec![name.clone(), format!("{weight:+.3}")]);
         let title = format!("model of `{}`: {}", model.segment, figures.join(", "));
         table::print(&title, &["driver", ">weight"], drivers.collect());
     }
+}
+
+/// A count without decimals, a ratio with three.
+fn figure(name: &str, value: f64) -> String {
+    if value.fract() == 0.0 { format!("{name} {value}") } else { format!("{name} {value:.3}") }
 }
