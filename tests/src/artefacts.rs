@@ -26,21 +26,19 @@ pub const BUILT_IN: [&str; 9] = [
 
 /// The library of a built-in plugin, built with the profile of the running test.
 pub fn built_in(name: &str) -> &'static Path {
-    static BUILT: OnceLock<Artefacts> = OnceLock::new();
-    let libraries = BUILT.get_or_init(|| {
-        let packages = BUILT_IN.map(|name| format!("--package=kindred-{name}-dylib"));
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-        let arguments: Vec<&str> = packages.iter().map(String::as_str).collect();
-        build(&root, &target(), profile(), &arguments)
-    });
-    &libraries[&format!("kindred_{}", name.replace('-', "_"))]
+    &workspace()[&format!("kindred_{}", name.replace('-', "_"))]
 }
 
 /// The `kindred` binary, built with the profile of the running test.
 pub fn kindred() -> &'static Path {
+    &workspace()["kindred"]
+}
+
+/// All members in one go: with the same choice of features as `cargo test`, so that no dependency is built twice.
+fn workspace() -> &'static Artefacts {
     static BUILT: OnceLock<Artefacts> = OnceLock::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    &BUILT.get_or_init(|| build(&root, &target(), profile(), &["--package=kindred", "--bin=kindred"]))["kindred"]
+    BUILT.get_or_init(|| build(&root, &target(), profile(), &["--workspace", "--lib", "--bins"]))
 }
 
 /// `examples/acme`: a vendor's plugin from outside the workspace.
