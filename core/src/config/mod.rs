@@ -1,9 +1,9 @@
 //! The pipeline file: what it may hold, what it means, and everything that is wrong with it at once.
 //!
-//! `load` goes through one file like this: [`syntax`] reads TOML, [`tree`] keeps the place of every value, [`vars`] puts
-//! variables and secrets in, [`shape`] holds the tree against the JSON Schema of [`file`], [`build`] resolves names and
-//! hands each `config` to its plugin through [`options`], and [`graph`] orders the segments. Nobody stops at the first
-//! problem: each adds to one list, which [`problem`] sorts and [`render`] shows.
+//! `load` goes through one file like this: `syntax` reads TOML, `tree` keeps the place of every value, `vars` puts
+//! variables and secrets in, `shape` holds the tree against the JSON Schema of `file`, `build` resolves names and
+//! hands each `config` to its plugin through `options`, and `graph` orders the segments. Nobody stops at the first
+//! problem: each adds to one list, which `problem` sorts and `render` shows.
 
 mod age;
 mod build;

@@ -1,7 +1,7 @@
 //! How identifiers are normalised and hashed before anyone matches on them.
 //!
 //! Two parties find the same person only when both turn the same raw value into the same bytes. [`Kind`] says how a
-//! value is written in one way, [`Hash`] what is made of it, [`apply`] does both. Each rule names its source in
+//! value is written in one way, [`Hash`](enum@Hash) what is made of it, [`apply`] does both. Each rule names its source in
 //! [`rules`]. A reason for refusal never holds the value: it is personal data and reasons reach logs.
 //!
 //! ```
