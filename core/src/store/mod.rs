@@ -29,10 +29,7 @@ use ids::Ids;
 use kindred_plugin_api::Reject;
 use segment::Segment;
 use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 use tables::{Change, Tables};
 
 /// Microseconds of a day.
@@ -58,7 +55,6 @@ pub struct Totals {
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
-    dir: PathBuf,
     _lock: lock::Lock,
     /// The state database.
     pub tables: Tables,
@@ -90,7 +86,6 @@ impl Store {
         let files = Files::open(dir.join("files"), &tables)?;
         let fresh = Totals { latest_us: i64::MIN, ..Totals::default() };
         Ok(Self {
-            dir: dir.to_owned(),
             _lock: lock,
             columns: Columns::open(&tables)?,
             events: Events::open(&files)?,
@@ -115,11 +110,6 @@ impl Store {
             )));
         }
         Self::open(dir)
-    }
-
-    /// Its folder.
-    pub fn dir(&self) -> &Path {
-        &self.dir
     }
 
     /// Adds rejected rows of a stage's instance to a change.
