@@ -285,7 +285,6 @@ mod tests {
             let expected: Vec<usize> = (start..end).filter(|&row| values[row]).collect();
             prop_assert_eq!(bits.count(start..end), expected.len());
             prop_assert_eq!(bits.first(start..end), expected.first().copied());
-            prop_assert_eq!(bits.last(start..end), expected.last().copied());
             prop_assert_eq!(&bits.ones(start..end).collect::<Vec<_>>(), &expected);
             let mut inverted = bits.clone();
             inverted.invert();
