@@ -10,6 +10,10 @@ pub struct Facts {
     /// Segments whose membership must be known first.
     #[serde(default)]
     pub depends_on: Vec<String>,
+    /// The segment must be fitted on everybody, as a model is, though not all segments of its plugin must. A host of
+    /// version 1.0 does not know this.
+    #[serde(default)]
+    pub model: bool,
 }
 
 /// Parses options; a failure names its place as a JSON pointer.

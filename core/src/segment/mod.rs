@@ -46,6 +46,8 @@ pub struct Model {
     pub changes: u64,
     /// As of when.
     pub as_of_us: i64,
+    /// When somebody's answer, and with it what is learnt from everybody, can change with no new data.
+    pub due_us: Option<i64>,
     /// What the plugin goes on with.
     pub state: Vec<u8>,
     /// What it is worth, as JSON.
@@ -325,7 +327,11 @@ impl Segments {
         let group = &self.groups[at];
         let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
-        let current = |m: &Model| m.definition == group.definition && m.changes == store.totals.changes;
+        let current = |m: &Model| {
+            m.definition == group.definition
+                && m.changes == store.totals.changes
+                && m.due_us.is_none_or(|due| moment.as_of_us < due)
+        };
         if known.as_ref().is_some_and(current) || everybody.is_empty() {
             return Ok(false);
         }

@@ -1,5 +1,6 @@
 //! The text of a rule and where its tokens stand, in characters, so that problems and reasons can point into it.
 
+use crate::rewrite;
 use kindred_plugin_api::Problem;
 use sqlparser::{
     dialect::PostgreSqlDialect,
@@ -73,8 +74,9 @@ impl Source {
         Ok(source)
     }
 
+    /// For the parser.
     pub(crate) fn tokens(&self) -> Vec<TokenWithSpan> {
-        self.tokens.clone()
+        rewrite::sequences(self.tokens.clone())
     }
 
     /// Characters of a span of the parser; the end of the rule when it knows none.
@@ -151,6 +153,8 @@ impl Source {
             match token {
                 Token::LParen => open += 1,
                 Token::RParen => open = open.saturating_sub(1),
+                Token::Word(word) if word.keyword == Keyword::CASE => open += 1,
+                Token::Word(word) if word.keyword == Keyword::END => open = open.saturating_sub(1),
                 _ => {}
             }
             if open.max(prefixes) > MAX_DEPTH {
