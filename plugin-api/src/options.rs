@@ -45,3 +45,17 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_other_minor_versions_are_read() {
+        let facts = |text: &str| serde_json::from_str::<Facts>(text).unwrap();
+        assert_eq!(facts("{}"), Facts::default());
+        let old = facts(r#"{"depends_on":["vip"]}"#);
+        assert_eq!(old, Facts { depends_on: vec!["vip".into()], model: false });
+        assert!(facts(r#"{"depends_on":[],"model":true,"later":1}"#).model);
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     tree::{Entry, Node, Value},
 };
 use crate::plugin::Plugins;
-use kindred_plugin_api::Kind;
+use kindred_plugin_api::{Facts, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::{collections::BTreeSet, path::Path};

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use group::Group;
-use kindred_plugin_api::{Evaluated, Fault, Reason, Report};
+use kindred_plugin_api::{Evaluated, Fault, Reason, Report, columns::profile as columns};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -167,15 +167,20 @@ impl Segments {
         let everybody: Vec<u32> = store.identity.all().collect();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
-            let fresh = if self.groups[at].is_model {
-                self.fit(store, change, at, &everybody, moment)?
+            let fitted = if self.groups[at].is_model {
+                self.fit(store, at, &everybody, moment, fitted_any)?
             } else {
-                fitted_any
+                None
             };
-            if fresh {
+            if fitted.is_some() || fitted_any && !self.groups[at].is_model {
                 let mut due = BTreeMap::new();
                 self.run(store, at, &everybody, moment, &mut due)?;
                 self.stale[at] = false;
+                if let Some(model) = fitted {
+                    let due_us = due.values().min().copied();
+                    let model = Model { due_us, ..model };
+                    change.put(&store.tables.models, &self.groups[at].name, &model)?;
+                }
                 for (profile, time) in due {
                     let earlier = self.timers.of(&store.tables, profile)?.map_or(time, |old| old.min(time));
                     self.timers.set(&store.tables, change, profile, Some(earlier))?;
@@ -316,24 +321,30 @@ impl Segments {
         Ok(())
     }
 
+    /// None when what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
     fn fit(
         &mut self,
         store: &mut Store,
-        change: &mut Change,
         at: usize,
         everybody: &[u32],
         moment: Moment,
-    ) -> Result<bool> {
+        below_fitted: bool,
+    ) -> Result<Option<Model>> {
         let group = &self.groups[at];
         let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
-        let current = |m: &Model| {
-            m.definition == group.definition
-                && m.changes == store.totals.changes
-                && m.due_us.is_none_or(|due| moment.as_of_us < due)
+        let current = match &known {
+            Some(m) => {
+                m.definition == group.definition
+                    && m.changes == store.totals.changes
+                    && m.due_us.is_none_or(|due| moment.as_of_us < due)
+                    && !below_fitted
+                    && !self.moved_below(store, group, m)?
+            }
+            None => false,
         };
-        if known.as_ref().is_some_and(current) || everybody.is_empty() {
-            return Ok(false);
+        if current || everybody.is_empty() {
+            return Ok(None);
         }
         for part in everybody.chunks(BATCH) {
             let (batch, _) =
@@ -341,16 +352,28 @@ impl Segments {
             group.worker.call(move |handle| handle.observe(&batch)).map_err(failed())?;
         }
         let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
-        let model = Model {
-            definition: group.definition,
+        self.stale[at] = true;
+        Ok(Some(Model {
+            definition: self.groups[at].definition,
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
+            due_us: None,
             state,
             reports: serde_json::json!(reports).to_string(),
-        };
-        change.put(&store.tables.models, &group.name, &model)?;
-        self.stale[at] = true;
-        Ok(true)
+        }))
+    }
+
+    /// Whether a segment that a model reads has other members than when it was fitted; time alone can do that.
+    fn moved_below(&self, store: &Store, group: &Group, model: &Model) -> Result<bool> {
+        for field in group.schema.fields() {
+            let Some(name) = field.name().strip_prefix(columns::IN) else { continue };
+            let stored: Option<Membership> = tables::read(&store.tables.segments, name)?;
+            let moved = stored.is_some_and(|stored| stored.changed_us > model.as_of_us);
+            if moved || self.changed.contains_key(name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
