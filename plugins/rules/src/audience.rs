@@ -11,7 +11,10 @@ use crate::{
 };
 use arrow::datatypes::ArrowNativeType;
 use serde::{Deserialize, Serialize};
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// What rules ask of everybody; values are nodes over profiles.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,35 +91,42 @@ enum Sum {
     },
 }
 
+impl Figure {
+    /// The node over profiles that it is about.
+    pub(crate) fn value(&self) -> Id {
+        match self {
+            Self::Cut { value, .. } | Self::Total(value) => *value,
+        }
+    }
+}
+
 impl Census {
     /// Adds the profiles of a batch; `vectors` are those of the program's nodes over profiles.
     pub(crate) fn observe(&mut self, program: &Program, vectors: &[Vector]) {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for figure in program.figures.iter() {
-            let (Figure::Cut { value, .. } | Figure::Total(value)) = figure;
-            let is_total = matches!(figure, Figure::Total(_));
-            if seen.contains(&(*value, is_total)) {
+            let (value, is_total) = (figure.value(), matches!(figure, Figure::Total(_)));
+            if !seen.insert((value, is_total)) {
                 continue;
             }
-            seen.push((*value, is_total));
-            match (is_total, &vectors[*value]) {
+            match (is_total, &vectors[value]) {
                 (true, Vector::Ints(numbers)) => {
-                    let sum = self.totals.entry(*value).or_insert(Sum::Ints { sum: 0, profiles: 0 });
+                    let sum = self.totals.entry(value).or_insert(Sum::Ints { sum: 0, profiles: 0 });
                     present(numbers).for_each(|value| sum.add(Number::Int(value)));
                 }
                 (true, Vector::Floats(numbers)) => {
                     let empty = Sum::Floats { sum: 0.0, lost: 0.0, profiles: 0 };
-                    let sum = self.totals.entry(*value).or_insert(empty);
+                    let sum = self.totals.entry(value).or_insert(empty);
                     present(numbers).for_each(|value| sum.add(Number::of(value)));
                 }
                 (false, Vector::Ints(numbers)) => {
-                    let values = self.values.entry(*value).or_insert(Values::Ints(Vec::new()));
+                    let values = self.values.entry(value).or_insert(Values::Ints(Vec::new()));
                     if let Values::Ints(values) = values {
                         values.extend(present(numbers));
                     }
                 }
                 (false, Vector::Floats(numbers)) => {
-                    let values = self.values.entry(*value).or_insert(Values::Floats(Vec::new()));
+                    let values = self.values.entry(value).or_insert(Values::Floats(Vec::new()));
                     if let Values::Floats(values) = values {
                         // Adding zero makes one of the two zeros.
                         values.extend(present(numbers).map(|value| value + 0.0));

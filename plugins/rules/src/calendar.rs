@@ -14,6 +14,8 @@ use std::{
 /// The zones that come with the plugin, so that an answer does not depend on the machine.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+
 /// A time zone of the IANA database.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
@@ -65,6 +67,11 @@ impl Zone {
 
     /// The number of the calendar day, and from when until when it lasts, the end excluded.
     pub(crate) fn day(&self, us: i64) -> Option<(i64, i64, i64)> {
+        if self.clock == TimeZone::UTC {
+            let number = us.div_euclid(DAY_US);
+            let start = number.saturating_mul(DAY_US);
+            return Some((number, start, start.saturating_add(DAY_US)));
+        }
         let date = self.date(us)?;
         let number = date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
         Some((number, self.start_us(date)?, self.start_us(date.tomorrow().ok()?)?))

@@ -13,6 +13,7 @@ use crate::{
     vector::Vector,
 };
 use kindred_plugin_api::Reason;
+use std::collections::HashMap;
 
 /// Evidence shows this many events, the latest.
 const MAX_EVENTS: usize = 5;
@@ -27,17 +28,23 @@ pub(crate) fn explain(evaluator: &mut Evaluator, rules: &[Rule], ordinal: usize)
 }
 
 /// What all profiles gave for a rule: how many had a value, and the number found, under what it says in the rule.
-pub(crate) fn figures(evaluator: &mut Evaluator, rule: &Rule) -> Vec<(String, f64)> {
+/// `places` has those of the figures about each value.
+pub(crate) fn figures(
+    evaluator: &mut Evaluator,
+    places: &HashMap<Id, Vec<usize>>,
+    rule: &Rule,
+) -> Vec<(String, f64)> {
     let mut figures = Vec::new();
     rule.root.walk(&mut |expr| {
         let (ExprKind::Percentile(value) | ExprKind::Total(value)) = &expr.kind else { return };
         let is_total = matches!(expr.kind, ExprKind::Total(_));
         let id = evaluator.program.condition(Scope::Profile, value);
         let written = rule.written(&expr.range);
-        for (asked, known) in evaluator.program.figures.iter().zip(&evaluator.known) {
+        for &place in places.get(&id).into_iter().flatten() {
+            let (asked, known) = (&evaluator.program.figures[place], &evaluator.known[place]);
             let (name, number) = match asked {
-                Figure::Total(value) if is_total && *value == id => (written.clone(), known.found.number()),
-                Figure::Cut { value, percent, .. } if !is_total && *value == id => {
+                Figure::Total(_) if is_total => (written.clone(), known.found.number()),
+                Figure::Cut { percent, .. } if !is_total => {
                     let percent = percent.decimal().unwrap_or(f64::NAN);
                     (format!("{written} {percent}"), known.found.number())
                 }
@@ -227,10 +234,11 @@ impl Teller<'_> {
         let is_total = matches!(figure.kind, ExprKind::Total(_));
         let Evaluator { program, known, .. } = &*self.evaluator;
         let about = |asked: &Figure| match asked {
-            Figure::Total(value) => is_total && *value == id,
-            Figure::Cut { value, percent, .. } => !is_total && *value == id && numbers.contains(&percent),
+            Figure::Total(_) => is_total,
+            Figure::Cut { percent, .. } => !is_total && numbers.contains(&percent),
         };
-        let asked = program.figures.iter().enumerate().filter(|(_, asked)| about(asked));
+        let asked = program.figures.iter().enumerate();
+        let asked = asked.filter(|(_, asked)| asked.value() == id && about(asked));
         let told = asked.map(|(position, asked)| match known.get(position) {
             Some(known) => format!("{written} {}", known.told(asked)),
             None => format!("{written} is not known: not everybody was looked at yet"),

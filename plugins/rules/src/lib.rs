@@ -148,9 +148,13 @@ impl Segmentation for Rules {
         evaluator.known.clone_from(&self.known);
         let state = serde_json::to_vec(&self.known)
             .map_err(|error| Fault::permanent("state", format!("what was learnt cannot be kept: {error}")))?;
+        let mut places: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (place, figure) in evaluator.program.figures.iter().enumerate() {
+            places.entry(figure.value()).or_default().push(place);
+        }
         let mut reports = Vec::with_capacity(self.rules.len());
         for (name, rule) in self.names.iter().zip(&self.rules) {
-            let figures = explain::figures(evaluator, rule);
+            let figures = explain::figures(evaluator, &places, rule);
             reports.push(Report { segment: name.clone(), figures, ..Report::default() });
         }
         Ok(Fitted { reports, state })

@@ -5,6 +5,7 @@ use crate::{
     call,
     like::Pattern,
     literal::quoted,
+    rewrite,
     source::{MAX_DEPTH, Source, decapitalised, is_operator_word, problem, too_deep},
 };
 use kindred_plugin_api::Problem;
@@ -78,7 +79,13 @@ fn syntax_problem(source: &Source, error: &ParserError) -> Problem {
     let place = place.split_once(", Column: ").and_then(|(line, column)| {
         Some(source.token_at(Location { line: line.parse().ok()?, column: column.parse().ok()? }))
     });
-    problem(place.unwrap_or(source.end()), decapitalised(message))
+    let place = place.unwrap_or(source.end());
+    // What was rewritten for the parser is told as it was written.
+    let message = match (message.rsplit_once("found: "), source.word(&place)) {
+        (Some((before, "," | "=>" | rewrite::WITHIN)), Some(word)) => format!("{before}found: {word}"),
+        _ => message.to_owned(),
+    };
+    problem(place, decapitalised(&message))
 }
 
 /// Walks the parser's tree.

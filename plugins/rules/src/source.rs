@@ -97,6 +97,15 @@ impl Source {
             .map_or(self.end(), |(range, _)| range.clone())
     }
 
+    /// The word that was written at a place, if it is one.
+    pub(crate) fn word(&self, place: &Range<usize>) -> Option<&str> {
+        let at = self.places.partition_point(|(range, _)| range.start < place.start);
+        match self.places.get(at) {
+            Some((_, Token::Word(word))) => Some(&word.value),
+            _ => None,
+        }
+    }
+
     /// The end of the `count`-th token after `end`.
     pub(crate) fn through(&self, end: usize, count: usize) -> usize {
         let next = self.places.partition_point(|(range, _)| range.start < end);

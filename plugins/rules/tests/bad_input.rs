@@ -195,6 +195,19 @@ fn ten_thousand_segments_in_one_open() {
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
+#[test]
+fn ten_thousand_ranks_in_one_open() {
+    let rule = |at: usize| format!("percentile(count(event = 'e{}')) >= {}", at % 100, at % 97);
+    let started = Instant::now();
+    let batch = batch(&[at(&[AS_OF]), at(&[])], AS_OF, 7);
+    let mut plugin = open((0..10_000).map(rule)).unwrap();
+    plugin.bind(batch.schema()).unwrap();
+    plugin.observe(&batch).unwrap();
+    assert_eq!(plugin.fit().unwrap().reports.len(), 10_000);
+    assert_eq!(plugin.evaluate(&batch).unwrap().row(0).0.len(), 104, "the rank of all is 0");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
 /// A batch whose one event column is called `value`.
 fn valued(value: Arc<dyn Array>) -> RecordBatch {
     let whole = batch(&[Profile::default()], AS_OF, 7);

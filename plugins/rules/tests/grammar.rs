@@ -108,6 +108,8 @@ fn every_refusal_names_its_place() {
         ("sequence(TRUE THEN 3 WITHIN '1 day')", "3", "a step of `sequence` needs a boolean", ""),
         ("sequence(TRUE THEN TRUE WITHIN '0 days')", "'0 days'", "holds nothing", "WITHIN '3 days'"),
         ("sequence(TRUE THEN TRUE WITHIN '1 moon', 'this moon')", "'1 moon'", "`moon` is not a unit", ""),
+        ("sequence(a THEN THEN b WITHIN '1 day')", "THEN", "found: THEN", ""),
+        ("sequence(a THEN b\n WITHIN)", ")", "expected an expression", ""),
         ("interest('IAB /') AND TRUE", "'IAB /'", "cannot be the id", "IAB 483"),
         (
             "did(TRUE, 'this month in Mars/Phobos')",

@@ -140,6 +140,15 @@ fn reasons_show_what_was_found() {
 }
 
 #[test]
+fn reasons_of_what_is_always_null_can_be_given_twice() {
+    let mut plugin = open(&["count_distinct(CASE WHEN paid THEN NULL END, quantity > 1) = 0"]);
+    let batch = batch(&[shopper()], AS_OF, 7);
+    let reasons = [0, 0].map(|segment| plugin.explain(&batch, segment).unwrap());
+    assert_eq!((reasons[0].holds, &reasons[0]), (Some(true), &reasons[1]));
+    assert_eq!(plugin.evaluate(&batch).unwrap().row(0).0, [0]);
+}
+
+#[test]
 fn reasons_of_long_chains_stay_shallow() {
     fn depth(reason: &Reason) -> usize {
         1 + reason.because.iter().map(depth).max().unwrap_or(0)

@@ -10,6 +10,8 @@ impl Program {
     /// Where the bits and the window of a call are, and its column among the nodes over events; none where the column
     /// is null whatever the event, so that nothing is aggregated.
     pub(crate) fn place(&mut self, call: &Aggregate) -> Option<(usize, usize, Option<Id>)> {
+        // First, as reasons show its columns in any case.
+        let predicate = self.condition(Scope::Event, &call.predicate);
         let column = match &call.column {
             Some(column) => match self.value(Scope::Event, column) {
                 Value::Literal(Literal::Null) => return None,
@@ -17,7 +19,6 @@ impl Program {
             },
             None => None,
         };
-        let predicate = self.condition(Scope::Event, &call.predicate);
         Some((self.masks.add((predicate, column)), self.windows.add(call.window.clone()), column))
     }
 
