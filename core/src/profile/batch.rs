@@ -1,14 +1,14 @@
 //! Profile batches: what a segmentation sees, built from profiles, segments of events and memberships.
 
-use super::{Profile, Value};
+use super::{Profile, column};
 use crate::{
     Error, Result,
     store::{Store, columns::ColumnType, events::Span},
 };
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-        StringBuilder, StructBuilder, TimestampMicrosecondArray, UInt32Array,
+        ArrayRef, BooleanArray, ListBuilder, RecordBatch, StringArray, StringBuilder, StructBuilder,
+        TimestampMicrosecondArray, UInt32Array,
     },
     datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
 };
@@ -206,31 +206,5 @@ pub fn identifiers<'a>(profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef 
 }
 
 fn attributes<'a>(name: &str, field: &Field, profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef {
-    let values = profiles.map(|p| p.attributes.get(name).map(|a| &a.value));
-    match ColumnType::of(field.data_type()) {
-        Some(ColumnType::Integer) => Arc::new(Int64Array::from_iter(values.map(|v| match v {
-            Some(Value::Integer(number)) => Some(*number),
-            _ => None,
-        }))),
-        Some(ColumnType::Decimal) => Arc::new(Float64Array::from_iter(values.map(|v| match v {
-            Some(Value::Decimal(number)) => Some(*number),
-            Some(Value::Integer(number)) => Some(*number as f64),
-            _ => None,
-        }))),
-        Some(ColumnType::Boolean) => Arc::new(BooleanArray::from_iter(values.map(|v| match v {
-            Some(Value::Boolean(flag)) => Some(*flag),
-            _ => None,
-        }))),
-        Some(ColumnType::Time) => {
-            let times = values.map(|v| match v {
-                Some(Value::Time(time)) => Some(*time),
-                _ => None,
-            });
-            Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("+00:00"))
-        }
-        Some(ColumnType::Text) | None => Arc::new(StringArray::from_iter(values.map(|v| match v {
-            Some(Value::Text(text)) => Some(text.as_str()),
-            _ => None,
-        }))),
-    }
+    column(ColumnType::of(field.data_type()), profiles.map(|p| p.attributes.get(name).map(|a| &a.value)))
 }

@@ -1,6 +1,9 @@
 //! Profiles: identifiers, attributes and consent of one anonymous person. Their events lie in the store's segments.
 
 pub mod batch;
+mod values;
+
+pub(crate) use values::column;
 
 use crate::{
     Result,
@@ -63,6 +66,19 @@ pub struct Consent {
     pub granted: bool,
     /// Microseconds since 1970.
     pub since_us: i64,
+}
+
+impl Value {
+    /// Its type.
+    pub fn kind(&self) -> ColumnType {
+        match self {
+            Self::Text(_) => ColumnType::Text,
+            Self::Integer(_) => ColumnType::Integer,
+            Self::Decimal(_) => ColumnType::Decimal,
+            Self::Boolean(_) => ColumnType::Boolean,
+            Self::Time(_) => ColumnType::Time,
+        }
+    }
 }
 
 impl Profile {

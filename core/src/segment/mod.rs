@@ -3,8 +3,13 @@
 //! The plugins answer, the host remembers: it holds one bitmap a segment, evaluates touched and due profiles in each
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
+pub mod applied;
 pub mod group;
+mod look;
 pub mod timers;
+pub mod turns;
+
+pub use look::Glimpse;
 
 use crate::{
     Error, Result,
@@ -204,20 +209,13 @@ impl Segments {
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
     pub fn explain(
-        &mut self,
+        &self,
         store: &mut Store,
         segment: &str,
         profile: u32,
         moment: Moment,
     ) -> Result<Reason> {
-        let found = self
-            .groups
-            .iter()
-            .enumerate()
-            .find_map(|(at, group)| Some((at, group.segments.iter().position(|name| name == segment)?)));
-        let Some((at, ordinal)) = found else {
-            return Err(Error::NotFound(format!("there is no segment `{segment}` in the pipeline")));
-        };
+        let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, _) =
             batch::build(store, &group.schema, &[profile], moment, group.look_back_us, &self.members)?;

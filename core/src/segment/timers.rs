@@ -29,6 +29,20 @@ impl Timers {
         Ok(due)
     }
 
+    /// The next profiles that are due, whenever that is, ascending by time; so many at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next(&self, tables: &Tables, most: usize) -> Result<Vec<(i64, u32)>> {
+        let mut next = Vec::new();
+        for entry in tables.timers.iter().take(most) {
+            let key = entry.key()?;
+            let time = key.get(..8).and_then(key_time);
+            next.extend(time.zip(key.get(8..).and_then(number)));
+        }
+        Ok(next)
+    }
+
     /// The due time of a profile.
     ///
     /// # Errors

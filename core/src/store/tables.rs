@@ -24,6 +24,10 @@ pub struct Tables {
     pub merged: Keyspace,
     /// Segment → [`crate::segment::Membership`].
     pub segments: Keyspace,
+    /// Segment → [`crate::segment::applied::Definition`]: what was last evaluated for everybody.
+    pub applied: Keyspace,
+    /// Segment, 0, slot → [`crate::segment::applied::Size`]: a ring of the last sizes.
+    pub sizes: Keyspace,
     /// Due time, profile → nothing.
     pub timers: Keyspace,
     /// Profile → its due time, `i64`.
@@ -58,6 +62,8 @@ impl Tables {
             profiles: keyspace("profiles")?,
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
+            applied: keyspace("applied")?,
+            sizes: keyspace("sizes")?,
             timers: keyspace("timers")?,
             due: keyspace("due")?,
             dead_letters: keyspace("dead-letters")?,
