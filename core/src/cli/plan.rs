@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::Args;
 use serde_json::Value;
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -30,12 +30,12 @@ pub(super) fn plan(registry: &Registry, options: &Options, json: bool) -> Outcom
     if json {
         print_json(&plan);
     } else {
-        print(&plan, &options.file.file);
+        print(&plan, &options.file);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(plan: &Plan, file: &Path) {
+fn print(plan: &Plan, file: &File) {
     let paint = Paint::stdout();
     let name = paint.strong(&plan.pipeline);
     match (&plan.commits, &plan.as_of) {
@@ -54,7 +54,8 @@ fn print(plan: &Plan, file: &Path) {
         say!("");
     }
     say!("plan {}: nothing was sent or changed; apply it with", paint.strong(&plan.plan_id.to_string()));
-    say!("  kindred run {} --plan-id {}", file.display(), plan.plan_id);
+    let sets: String = file.set.iter().map(|set| format!(" --set {set}")).collect();
+    say!("  kindred run {}{sets} --plan-id {}", file.file.display(), plan.plan_id);
 }
 
 fn row(segment: &SegmentPlan) -> Vec<String> {
