@@ -18,7 +18,8 @@ use crate::{
 };
 use kindred_plugin_api::{Reason, Reject, columns::ATTR};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
+use tempfile::TempDir;
 
 /// What became of one test.
 #[derive(Clone, Debug, Serialize)]
@@ -77,7 +78,7 @@ pub fn run(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Verdict {
 }
 
 fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec<Outcome>> {
-    let folder = tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))?;
+    let folder = folder()?;
     let mut store = Store::open(folder.path())?;
     for (name, kind) in &pipeline.tests.columns {
         match name.strip_prefix(ATTR) {
@@ -102,6 +103,18 @@ fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec
         store.commit(change, Vec::new())?;
     }
     case.expect.keys().map(|name| outcome(&mut store, &segments, case, name, moment)).collect()
+}
+
+/// For a store that nobody needs afterwards: in memory where the system has such a place and nobody named another,
+/// because a store waits for its disk.
+fn folder() -> Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    if std::env::var_os("TMPDIR").is_none()
+        && let Ok(folder) = tempfile::tempdir_in(memory)
+    {
+        return Ok(folder);
+    }
+    tempfile::tempdir().map_err(Error::io(std::env::temp_dir()))
 }
 
 /// All rows of a test, source by source.
