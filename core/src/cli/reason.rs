@@ -14,7 +14,10 @@ pub(super) fn print(paint: Paint, reason: &Reason, depth: usize) {
     // Rules may be written on many lines; a condition is one here.
     let condition = reason.condition.split_whitespace().collect::<Vec<_>>().join(" ");
     let value = reason.value.as_ref().map(|v| format!("  = {}", paint.strong(v))).unwrap_or_default();
-    say!("{indent}{mark} {condition}{value}");
+    // A threshold that stands in the condition need not be told twice.
+    let threshold = reason.threshold.as_ref().filter(|threshold| !condition.contains(threshold.as_str()));
+    let threshold = threshold.map(|t| paint.faint(&format!("  (needs {t})"))).unwrap_or_default();
+    say!("{indent}{mark} {condition}{value}{threshold}");
     reason.evidence.iter().for_each(|line| say!("{indent}    {}", paint.faint(&format!("· {line}"))));
     reason.because.iter().for_each(|below| print(paint, below, depth + 1));
 }
