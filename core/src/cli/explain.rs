@@ -136,7 +136,10 @@ fn print(options: &Options, answer: &Answer, record: &Profile) {
     }
     if options.as_of.is_none() && answer.committed != answer.is_member() {
         let held = if answer.committed { "inside" } else { "outside" };
-        say!("  {}", paint.unsure(&format!("the last commit has it {held}; the next run brings that up to date")));
+        say!(
+            "  {}",
+            paint.unsure(&format!("the last commit has it {held}; the next run brings that up to date"))
+        );
     }
     say!("");
     reason::print(paint, &answer.reason, 0);

@@ -62,7 +62,11 @@ pub(super) fn segments(registry: &Registry, options: &Options, json: bool) -> Ou
         return Ok(ExitCode::SUCCESS);
     }
     let rows = lines.iter().map(row).collect();
-    table::print("", &["segment", "", "plugin", ">size", "over time", "changed", "next due", "definition"], rows);
+    table::print(
+        "",
+        &["segment", "", "plugin", ">size", "over time", "changed", "next due", "definition"],
+        rows,
+    );
     if lines.iter().any(|line| line.state != "fresh") {
         say!("`kindred plan FILE` tells what a run would change");
     }

@@ -11,7 +11,10 @@ use super::{
     shape::Shape,
     tree::{Entry, Node, Value},
 };
-use crate::{near::{instead, near, quoted}, plugin::Plugins};
+use crate::{
+    near::{instead, near, quoted},
+    plugin::Plugins,
+};
 use kindred_plugin_api::Kind;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -34,7 +37,8 @@ pub(super) fn pipeline(
     let enrichments = build.enrichments(&sources);
     let segments = build.segments();
     let destinations = build.destinations();
-    let tests = cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
+    let tests =
+        cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
     Some(Pipeline {

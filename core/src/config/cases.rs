@@ -120,7 +120,8 @@ impl Reader<'_> {
         let expect = node.get("expect").map(Node::entries).unwrap_or_default();
         if expect.is_empty() && node.get("expect").is_some_and(Node::is_empty_table) {
             let problem = Problem::at(&node.span_of("expect"), "the test expects nothing").found("empty");
-            self.problems.push(problem.help("name a segment and the keys of its members: `{ vip = [\"anna\"] }`"));
+            self.problems
+                .push(problem.help("name a segment and the keys of its members: `{ vip = [\"anna\"] }`"));
         }
         let mut found = BTreeMap::new();
         for Entry { key: segment, key_span, node } in expect {
@@ -129,7 +130,8 @@ impl Reader<'_> {
                 let help = instead(segment, "segments", self.segments);
                 self.problems.push(problem.found("no such segment").help(help));
             }
-            for (node, member) in node.texts().into_iter().filter(|(_, m)| !keys.contains(&m.value.as_str())) {
+            for (node, member) in node.texts().into_iter().filter(|(_, m)| !keys.contains(&m.value.as_str()))
+            {
                 let message = format!("the test has no profile `{}`", member.value);
                 let help = instead(&member.value, "profiles of this test", &keys);
                 self.problems.push(Problem::at(&node.span, message).found("no such profile").help(help));
@@ -250,7 +252,8 @@ impl Reader<'_> {
     }
 
     fn not_a_time(&mut self, node: &Node, key: &str, help: String) {
-        self.problems.push(Problem::at(&node.span, format!("`{key}` is not a time")).found("not a time").help(help));
+        self.problems
+            .push(Problem::at(&node.span, format!("`{key}` is not a time")).found("not a time").help(help));
     }
 }
 
@@ -296,7 +299,8 @@ mod tests {
 
     #[test]
     fn moments_without_an_offset_are_in_utc() {
-        for same in ["2026-01-31", "2026-01-31T00:00:00", "2026-01-31T00:00:00Z", "2026-01-31T02:00:00+02:00"] {
+        for same in ["2026-01-31", "2026-01-31T00:00:00", "2026-01-31T00:00:00Z", "2026-01-31T02:00:00+02:00"]
+        {
             assert_eq!(moment(same), moment("2026-01-31T00:00:00Z"), "{same}");
         }
         assert_eq!(moment("31.01.2026"), None);

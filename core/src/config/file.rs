@@ -205,7 +205,7 @@ struct TestProfileTable {
     /// `SOURCE.NAME` and value: `{ "crm.country" = "DE" }`.
     #[schemars(default)]
     attributes: BTreeMap<String, Scalar>,
-    /// What the profile said; a denial comes after its events.
+    /// What the profile said, `granted` unless told otherwise; a denial comes after its events.
     #[schemars(default)]
     consent: TestConsent,
     /// Events as segments see them, enriched: `{ time = "-3 days", event = "purchase", amount = 9.5 }`.

@@ -6,7 +6,10 @@ use super::{
     text::Text,
     tree::{Node, Value},
 };
-use crate::{near::{near, quoted}, plugin::{Plugin, Plugins}};
+use crate::{
+    near::{near, quoted},
+    plugin::{Plugin, Plugins},
+};
 use kindred_plugin_api::{Facts, Kind, Problem as Fault};
 use serde_json::Value as Json;
 use std::path::Path;

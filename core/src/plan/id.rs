@@ -48,10 +48,7 @@ impl Id {
         }
         let applied = store.map(applied::applied).transpose()?.unwrap_or_default();
         let commits = store.map_or(0, |store| store.totals.commits);
-        Ok(Self {
-            pipeline: digest(&json!([pipeline, plugins])),
-            store: digest(&json!([commits, applied])),
-        })
+        Ok(Self { pipeline: digest(&json!([pipeline, plugins])), store: digest(&json!([commits, applied])) })
     }
 
     /// Nothing when `now` is the same.
@@ -90,7 +87,10 @@ impl FromStr for Id {
             Some((pipeline, store)) if half(pipeline) && half(store) => {
                 Ok(Self { pipeline: pipeline.to_owned(), store: store.to_owned() })
             }
-            _ => Err("a plan's id is what `kindred plan FILE` prints, such as 3f2a9c01b7de-88ab01c2d3e4".into()),
+            _ => {
+                Err("a plan's id is what `kindred plan FILE` prints, such as 3f2a9c01b7de-88ab01c2d3e4"
+                    .into())
+            }
         }
     }
 }
@@ -109,7 +109,9 @@ mod tests {
     fn an_id_is_read_as_it_is_written() {
         let id = Id { pipeline: "3f2a9c01b7de".into(), store: "88ab01c2d3e4".into() };
         assert_eq!(id.to_string().parse(), Ok(id.clone()));
-        for bad in ["", "3f2a9c01b7de", "3f2a9c01b7de-", "3f2a9c01b7de-88ab01c2d3e", "3f2a9c01b7dg-88ab01c2d3e4"] {
+        for bad in
+            ["", "3f2a9c01b7de", "3f2a9c01b7de-", "3f2a9c01b7de-88ab01c2d3e", "3f2a9c01b7dg-88ab01c2d3e4"]
+        {
             assert!(bad.parse::<Id>().is_err(), "{bad}");
         }
         let other = Id { store: "000000000000".into(), ..id.clone() };

@@ -141,7 +141,14 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
             _ => Change::Unchanged,
         };
         let size = sizes(before.get(name).map(|stored| &stored.members), after.get(name));
-        segments.push(segment(pipeline, name, change, (definitions.get(name), known.get(name)), &changed, size));
+        segments.push(segment(
+            pipeline,
+            name,
+            change,
+            (definitions.get(name), known.get(name)),
+            &changed,
+            size,
+        ));
     }
     let mut destinations = Vec::new();
     for destination in &pipeline.destinations {
@@ -218,7 +225,8 @@ fn evaluated(
     let open = |names: &mut dyn Iterator<Item = &String>, store: &Store| {
         Segments::open(&pipeline.narrowed(names.cloned()), registry, store)
     };
-    let mut rest = open(&mut pipeline.segments.iter().map(|s| &s.name).filter(|n| !affected.contains(*n)), store)?;
+    let mut rest =
+        open(&mut pipeline.segments.iter().map(|s| &s.name).filter(|n| !affected.contains(*n)), store)?;
     let due = step::waiting(store)? | rest.due(store, moment.as_of_us)?;
     let due: Vec<u32> = due.iter().collect();
     // Models are fitted on everybody: those that did not change stay as they are.

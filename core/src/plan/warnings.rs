@@ -27,10 +27,15 @@ fn warning(code: &'static str, message: String, help: &str) -> Warning {
 }
 
 /// Asks each source what it would bring, tells the store's columns of it, and looks for a basis of consent.
-pub(super) fn of_sources(pipeline: &Pipeline, registry: &Registry, mut store: Option<&mut Store>) -> Vec<Warning> {
+pub(super) fn of_sources(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    mut store: Option<&mut Store>,
+) -> Vec<Warning> {
     let mut found = Vec::new();
     for source in &pipeline.sources {
-        let position = store.as_ref().and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
+        let position =
+            store.as_ref().and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
         let schema = chain::schema(pipeline, registry, source, position.map(|p| p.to_vec()));
         let bound = schema.and_then(|schema| {
             if let Some(store) = store.as_deref_mut() {
@@ -87,8 +92,9 @@ pub(super) fn of_sizes(destination: &Destination, audiences: &[Outlook]) -> Vec<
     small
         .map(|(audience, size)| {
             let (segment, name, least) = (&audience.segment, &destination.name, destination.minimum_audience);
-            let message =
-                format!("`{segment}` has {size} members, `{name}` takes {least} at least: none would be added");
+            let message = format!(
+                "`{segment}` has {size} members, `{name}` takes {least} at least: none would be added"
+            );
             warning("below-minimum", message, "removals are sent; additions wait until it has grown")
         })
         .collect()

@@ -64,13 +64,7 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or a plugin or the store fails.
-    pub fn glimpse(
-        &self,
-        store: &mut Store,
-        segment: &str,
-        profile: u32,
-        moment: Moment,
-    ) -> Result<Glimpse> {
+    pub fn glimpse(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Glimpse> {
         let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, next) =

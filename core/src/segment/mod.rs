@@ -208,13 +208,7 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
-    pub fn explain(
-        &self,
-        store: &mut Store,
-        segment: &str,
-        profile: u32,
-        moment: Moment,
-    ) -> Result<Reason> {
+    pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
         let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, _) =

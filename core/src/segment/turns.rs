@@ -8,10 +8,7 @@
 
 use super::{Glimpse, Segments, batch};
 use crate::{Result, profile::batch::Moment, store::Store};
-use arrow::{
-    array::AsArray,
-    datatypes::TimestampMicrosecondType,
-};
+use arrow::{array::AsArray, datatypes::TimestampMicrosecondType};
 use kindred_plugin_api::{
     Needs,
     columns::{EVENT_TIME, profile::EVENTS},
@@ -77,12 +74,7 @@ pub fn turns(
 }
 
 /// Times of all events up to the moment, ascending, also of those that are expired by now.
-fn event_times(
-    segments: &Segments,
-    store: &mut Store,
-    profile: u32,
-    moment: Moment,
-) -> Result<Vec<i64>> {
+fn event_times(segments: &Segments, store: &mut Store, profile: u32, moment: Moment) -> Result<Vec<i64>> {
     let needs = Needs { columns: vec![format!("{EVENTS}.{EVENT_TIME}")], look_back_us: None };
     let schema = batch::project(&batch::catalog(store, std::iter::empty()), &needs)?;
     let all = Moment { retention_us: i64::MAX, ..moment };
@@ -148,13 +140,7 @@ impl Search<'_> {
     }
 
     /// From a time to before another, change by change.
-    fn between(
-        &mut self,
-        store: &mut Store,
-        start_us: i64,
-        end_us: i64,
-        holds: bool,
-    ) -> Result<Between> {
+    fn between(&mut self, store: &mut Store, start_us: i64, end_us: i64, holds: bool) -> Result<Between> {
         let mut found = Between::Same;
         let mut next = Some(start_us);
         while let Some(at_us) = next.filter(|at| *at < end_us) {

@@ -132,8 +132,7 @@ pub fn schema(
     let (instance, config, base_dir) =
         (source.name.clone(), source.config.clone(), pipeline.base_dir.clone());
     let open = move || {
-        let opening =
-            Opening { instance: &instance, config: &config, base_dir: &base_dir, state: position };
+        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: position };
         plugin.check(&opening)?;
         plugin.open_source(&opening)
     };

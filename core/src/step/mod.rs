@@ -12,8 +12,8 @@ pub mod summary;
 use crate::{
     Error, Result, activate, clock,
     config::{Clock, Pipeline},
-    plugin::{self, registry::Registry},
     plan,
+    plugin::{self, registry::Registry},
     profile::batch::Moment,
     segment::{Segments, applied::Record, bitmap, bytes},
     store::{Store, tables},

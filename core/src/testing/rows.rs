@@ -34,7 +34,10 @@ struct Row<'a> {
 }
 
 /// All rows by source; `kinds` are the types of columns, of attributes as `attr.SOURCE.NAME`.
-pub(super) fn batches(case: &Case, kinds: &BTreeMap<String, ColumnType>) -> Result<Vec<(Source, RecordBatch)>> {
+pub(super) fn batches(
+    case: &Case,
+    kinds: &BTreeMap<String, ColumnType>,
+) -> Result<Vec<(Source, RecordBatch)>> {
     let attributes = case.profiles.values().flat_map(|p| p.attributes.keys().map(|(source, _)| source));
     let events = case.profiles.values().flat_map(|p| p.events.iter().map(|event| &event.source));
     let sources: BTreeSet<&str> = attributes.chain(events).map(String::as_str).collect();
@@ -95,7 +98,8 @@ fn batch(source: &str, rows: &[Row<'_>], kinds: &BTreeMap<String, ColumnType>) -
     add(
         EVENT_TIME,
         Arc::new(
-            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.time_us)).with_timezone("+00:00"),
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|r| r.time_us))
+                .with_timezone("+00:00"),
         ),
     );
     add(EVENT, text(&|row| row.event.map(|event| event.event.clone())));
@@ -109,7 +113,8 @@ fn batch(source: &str, rows: &[Row<'_>], kinds: &BTreeMap<String, ColumnType>) -
         match attribute {
             Some((of, attribute)) if of == source => {
                 let key = (of.to_owned(), attribute.to_owned());
-                let values = rows.iter().map(|row| row.profile.attributes.get(&key).filter(|_| row.event.is_none()));
+                let values =
+                    rows.iter().map(|row| row.profile.attributes.get(&key).filter(|_| row.event.is_none()));
                 add(&format!("{ATTR}{attribute}"), column(Some(*kind), values));
             }
             None if rows.iter().any(|row| of_event(row, name).is_some()) => {

@@ -59,7 +59,10 @@ fn the_next_change_that_counts_is_named() {
     assert_eq!((&later["member"], &later["since"]), (&json!(true), &json!({"at": "2026-02-02T12:00:00Z"})));
     assert_eq!(later["until"], json!({"at": "2026-02-04T10:00:00Z"}));
     let earlier = explain("cookie:anna", &["--as-of", "2026-01-06T00:00:00Z"]);
-    assert_eq!((&earlier["member"], &earlier["until"]), (&json!(false), &json!({"at": "2026-01-07T10:00:00Z"})));
+    assert_eq!(
+        (&earlier["member"], &earlier["until"]),
+        (&json!(false), &json!({"at": "2026-01-07T10:00:00Z"}))
+    );
     let cleo = explain("cookie:cleo", &[]);
     assert_eq!((&cleo["since"], &cleo["until"]), (&json!("always"), &json!("forever")));
 }

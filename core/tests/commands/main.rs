@@ -38,7 +38,9 @@ impl Shop {
     /// One event.
     fn log(&self, name: &str, events: &[(&str, &str, &str)]) {
         let line = |(at, (cookie, event, time)): (usize, &(&str, &str, &str))| {
-            format!("{{\"id\":\"{name}{at}\",\"cookie\":\"{cookie}\",\"event\":\"{event}\",\"time\":\"{time}\"}}\n")
+            format!(
+                "{{\"id\":\"{name}{at}\",\"cookie\":\"{cookie}\",\"event\":\"{event}\",\"time\":\"{time}\"}}\n"
+            )
         };
         let lines: String = events.iter().enumerate().map(line).collect();
         self.write(&format!("logs/{name}.jsonl"), lines);
@@ -48,7 +50,8 @@ impl Shop {
     fn lookers(&self, name: &str, cookies: usize, day: &str) {
         let mut events = Vec::new();
         let names: Vec<String> = (0..cookies).map(|n| format!("c{n}")).collect();
-        let times: Vec<String> = (0..cookies).map(|n| format!("{day}T{:02}:{:02}:00Z", n / 60, n % 60)).collect();
+        let times: Vec<String> =
+            (0..cookies).map(|n| format!("{day}T{:02}:{:02}:00Z", n / 60, n % 60)).collect();
         for (n, cookie) in names.iter().enumerate() {
             events.extend(times.iter().take(n).map(|time| (cookie.as_str(), "view", time.as_str())));
         }

@@ -91,7 +91,10 @@ fn what_is_planned_is_what_a_run_does() {
     shop.write("pipeline.toml", &changed);
     let (plan, _) = plan_and_run(&shop, &[]);
     let segments = by_name(&plan, "segments", "segment");
-    assert_eq!((&segments["lookers"]["change"], &segments["steady"]["change"]), (&json!("changed"), &json!("unchanged")));
+    assert_eq!(
+        (&segments["lookers"]["change"], &segments["steady"]["change"]),
+        (&json!("changed"), &json!("unchanged"))
+    );
     assert_eq!(segments["steady"]["because"], json!(["lookers"]));
     assert_eq!(segments["steady"]["size"], json!({"before": 85, "after": 70, "entering": 0, "leaving": 15}));
     assert_eq!(segments["lookers"]["applied"]["rule"], "count(event = 'view', '30 days') >= 5");
@@ -99,12 +102,21 @@ fn what_is_planned_is_what_a_run_does() {
     assert_eq!(segments["everybody"]["size"]["entering"], 0);
 
     // One more, one less.
-    let moved = changed.replace("[segments.everybody]\nrule = \"did(TRUE)\"", "[segments.leavers]\nrule = \"did(event = 'leave')\"");
+    let moved = changed.replace(
+        "[segments.everybody]\nrule = \"did(TRUE)\"",
+        "[segments.leavers]\nrule = \"did(event = 'leave')\"",
+    );
     shop.write("pipeline.toml", &moved);
     let (plan, _) = plan_and_run(&shop, &[]);
     let segments = by_name(&plan, "segments", "segment");
-    assert_eq!((&segments["leavers"]["change"], &segments["everybody"]["change"]), (&json!("added"), &json!("removed")));
-    assert_eq!(segments["everybody"]["size"], json!({"before": 89, "after": 0, "entering": 0, "leaving": 89}));
+    assert_eq!(
+        (&segments["leavers"]["change"], &segments["everybody"]["change"]),
+        (&json!("added"), &json!("removed"))
+    );
+    assert_eq!(
+        segments["everybody"]["size"],
+        json!({"before": 89, "after": 0, "entering": 0, "leaving": 89})
+    );
 
     // Windows end without events; below the minimum only removals flow.
     let later = ["--set", "now=2026-02-04T00:30:00Z"];
@@ -146,7 +158,8 @@ fn a_plan_that_is_out_of_date_is_refused() {
     let (said, code) = shop.text(&["run", "pipeline.toml", "--plan-id", id]);
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("is out of date: the pipeline has changed since"), "{said}");
-    let (said, code) = shop.text(&["run", "pipeline.toml", "--plan-id", id, "--set", "now=2026-01-11T00:00:00Z"]);
+    let (said, code) =
+        shop.text(&["run", "pipeline.toml", "--plan-id", id, "--set", "now=2026-01-11T00:00:00Z"]);
     assert_eq!(code, 3, "{said}");
 
     // Comments and tests are not part of what a pipeline does.

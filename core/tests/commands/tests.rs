@@ -74,7 +74,10 @@ fn the_difference_is_told_with_its_reasons() {
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let buyers = &found["tests"][0]["segments"][0];
     assert_eq!((&found["failed"], &found["tests"][0]["passed"]), (&json!(1), &json!(false)));
-    assert_eq!((&buyers["missing"][0]["profile"], &buyers["missing"][1]["consents"]), (&json!("ben"), &json!(false)));
+    assert_eq!(
+        (&buyers["missing"][0]["profile"], &buyers["missing"][1]["consents"]),
+        (&json!("ben"), &json!(false))
+    );
     assert_eq!(buyers["unexpected"][0]["reason"]["holds"], true);
     assert_eq!(output.status.code(), Some(1));
 }

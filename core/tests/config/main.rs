@@ -271,8 +271,7 @@ fn reference(schema: &serde_json::Value) -> String {
          made from `core/src/config/file.rs`; see `kindred plugin show NAME` for the options under `config`.\n",
     );
     let mut tables = vec![("File", schema)];
-    for name in
-        [
+    for name in [
         "PipelineTable",
         "SourceTable",
         "EnrichmentTable",
