@@ -62,6 +62,7 @@ pub struct Model {
 pub struct Segments {
     groups: Vec<Group>,
     members: BTreeMap<String, RoaringBitmap>,
+    /// Segments to be saved, and whether their members changed or only their definition.
     changed: BTreeMap<String, bool>,
     /// Groups whose stored answers are not of today's definition.
     stale: Vec<bool>,
@@ -229,9 +230,15 @@ impl Segments {
         }
         let changed = std::mem::take(&mut self.changed);
         for group in &self.groups {
-            for name in group.segments.iter().filter(|name| changed.contains_key(*name)) {
+            for name in &group.segments {
+                let Some(other_members) = changed.get(name) else { continue };
+                let known: Option<Membership> = match other_members {
+                    true => None,
+                    false => tables::read(&store.tables.segments, name)?,
+                };
+                let changed_us = known.map_or(as_of_us, |known| known.changed_us);
                 let members = bytes(&self.members[name]);
-                let record = Membership { definition: group.definition, members, changed_us: as_of_us };
+                let record = Membership { definition: group.definition, members, changed_us };
                 change.put(&store.tables.segments, name, &record)?;
             }
         }
@@ -262,7 +269,7 @@ impl Segments {
         }
         if self.stale[at] {
             for name in &self.groups[at].segments {
-                self.changed.insert(name.clone(), true);
+                self.changed.entry(name.clone()).or_insert(false);
             }
         }
         Ok(())

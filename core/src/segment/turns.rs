@@ -17,7 +17,7 @@ use kindred_plugin_api::{
 /// Evaluations that one search may take.
 const GLIMPSES: usize = 512;
 /// Events that one search may read, over all its evaluations.
-const EVENTS_READ: usize = 2_000_000;
+const EVENTS_READ: usize = 500_000;
 
 /// Since when the answer is what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -126,6 +126,26 @@ fn what_is_planned_is_what_a_run_does() {
     assert_eq!(run["segments"]["lookers"]["size"], lookers["after"]);
 }
 
+/// A source that was never read tells its columns, so that rules over them can be planned.
+#[test]
+fn columns_of_a_new_source_are_known_before_it_is_read() {
+    let shop = shop();
+    shop.json(&["run", "pipeline.toml"]);
+    shop.write("crm.csv", "cookie,country\nc7,DE\nc8,AT\n");
+    let crm = "[sources.crm]\nplugin = \"crm-import\"\nconsent = \"granted\"\n\
+               config = { path = \"crm.csv\", keys = { cookie = \"cookie\" } }\n";
+    let german = "[segments.german]\nrule = \"attr('crm.country') = 'DE'\"\n";
+    shop.write("pipeline.toml", format!("{PIPELINE}\n{crm}\n{german}"));
+    let plan = shop.json(&["plan", "pipeline.toml"]);
+    let segments = by_name(&plan, "segments", "segment");
+    assert_eq!(segments["german"]["change"], "added");
+    assert_eq!(segments["german"]["size"]["after"], 0, "its rows are not part of a plan");
+    assert_eq!(segments["lookers"]["change"], "unchanged");
+    let id = plan["plan_id"].as_str().unwrap();
+    let run = shop.json(&["run", "pipeline.toml", "--plan-id", id]);
+    assert_eq!(run["segments"]["german"]["size"], 1, "{run}");
+}
+
 #[test]
 fn another_moment_is_what_a_run_at_that_moment_does() {
     let shop = shop();

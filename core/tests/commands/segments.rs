@@ -69,6 +69,14 @@ fn definitions_are_fresh_stale_or_new() {
     };
     assert_eq!(states(&shop), ["fresh", "stale", "new"]);
     assert!(shop.text(&["segments", "pipeline.toml"]).0.contains("kindred plan"));
+    shop.log("2", &[("c1", "bye", "2026-01-06T00:00:00Z")]);
     shop.json(&["run", "pipeline.toml"]);
     assert_eq!(states(&shop), ["fresh", "fresh", "fresh"]);
+    let found = shop.json(&["segments", "pipeline.toml"]);
+    assert_eq!(
+        of(&found, "lookers")["changed"],
+        "2026-01-05T00:00:00Z",
+        "others were redefined, not this one"
+    );
+    assert_eq!(of(&found, "leavers")["changed"], "2026-01-06T00:00:00Z");
 }

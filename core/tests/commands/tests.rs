@@ -104,3 +104,11 @@ fn no_tests_are_no_success() {
     let (said, code) = shop.text(&["test", "pipeline.toml", "--filter", "winter"]);
     assert!(code == 2 && said.contains("none of its 1 tests"), "{said}");
 }
+
+#[test]
+fn the_tests_of_the_example_hold() {
+    let shop = Shop::new("");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/retail/pipeline.toml");
+    let found = shop.json(&["test", file]);
+    assert_eq!((&found["passed"], &found["failed"]), (&json!(3), &json!(0)), "{found}");
+}
