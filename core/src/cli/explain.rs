@@ -52,9 +52,9 @@ pub(super) fn explain(registry: &Registry, options: &Options, json: bool) -> Out
     let Some((namespace, value)) = options.identifier.split_once(':') else {
         return Err(Failure::Usage(format!("`{}` is not NAMESPACE:VALUE", options.identifier)));
     };
-    if pipeline.segments.iter().all(|s| s.name != options.segment) {
+    let Some(segment) = pipeline.segments.iter().find(|s| s.name == options.segment) else {
         return Err(super::unknown_segment(&options.segment));
-    }
+    };
     let mut store = Store::existing(&pipeline.store)?;
     let now = moment(&pipeline, &store);
     let moment = Moment { as_of_us: options.as_of.unwrap_or(now.as_of_us), ..now };
@@ -73,7 +73,7 @@ pub(super) fn explain(registry: &Registry, options: &Options, json: bool) -> Out
     if json {
         print_json(&told(options, &answer));
     } else {
-        print(options, &answer, &record);
+        print(options, &segment.title, &answer, &record);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,12 +108,15 @@ fn told(options: &Options, answer: &Answer) -> Value {
     })
 }
 
-fn print(options: &Options, answer: &Answer, record: &Profile) {
+fn print(options: &Options, title: &str, answer: &Answer, record: &Profile) {
     let paint = Paint::stdout();
     let at = |us: i64| text(us).unwrap_or_default();
     let is = if answer.is_member() { paint.good("is in") } else { paint.bad("is not in") };
     let (identifier, segment) = (paint.strong(&options.identifier), paint.strong(&options.segment));
     say!("{identifier} {is} `{segment}` as of {}", at(answer.as_of_us));
+    if title != options.segment {
+        say!("  {}", paint.faint(title));
+    }
     if answer.consents {
         let (came, goes) =
             if answer.is_member() { ("entered", "leaves") } else { ("outside since", "enters") };

@@ -5,7 +5,7 @@ use crate::{
     activate::{Delivered, Outlook},
     config::{ConsentDefault, Destination, Pipeline},
     plugin::registry::Registry,
-    step::{chain, intake::Bound},
+    step::{intake::Bound, schema},
     store::{Store, tables},
 };
 use kindred_plugin_api::columns::CONSENT;
@@ -36,7 +36,7 @@ pub(super) fn of_sources(
     for source in &pipeline.sources {
         let position =
             store.as_ref().and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
-        let schema = chain::schema(pipeline, registry, source, position.map(|p| p.to_vec()));
+        let schema = schema::schema(pipeline, registry, source, position.map(|p| p.to_vec()));
         let bound = schema.and_then(|schema| {
             if let Some(store) = store.as_deref_mut() {
                 Bound::new(store, source, &schema, &pipeline.raw_identifiers)?;

@@ -4,7 +4,7 @@
 use crate::{
     Error, Result,
     config::{Pipeline, Source},
-    plugin::{EnrichmentHandle, Opening, Plugin, Plugins, Polled, Worker, registry::Registry},
+    plugin::{EnrichmentHandle, Opening, Plugin, Plugins, Polled, registry::Registry},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use kindred_plugin_api::{Fault, FaultKind, Reject};
@@ -118,59 +118,13 @@ impl Chain {
     }
 }
 
-/// Schema of what a source and its enrichments would bring; nothing is read.
-///
-/// # Errors
-/// When one of them refuses.
-pub fn schema(
-    pipeline: &Pipeline,
-    registry: &Registry,
-    source: &Source,
-    position: Option<Vec<u8>>,
-) -> Result<SchemaRef> {
-    let plugin = find(registry, pipeline, &source.plugin)?;
-    let (instance, config, base_dir) =
-        (source.name.clone(), source.config.clone(), pipeline.base_dir.clone());
-    let open = move || {
-        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: position };
-        plugin.check(&opening)?;
-        plugin.open_source(&opening)
-    };
-    let asked = Worker::start(&source.name, open).and_then(|worker| {
-        worker.call(|handle| {
-            let schema = handle.schema()?;
-            handle.close()?;
-            Ok(schema)
-        })
-    });
-    let mut schema = asked.map_err(Error::plugin("source", &source.name))?;
-    for enrichment in pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)) {
-        let plugin = find(registry, pipeline, &enrichment.plugin)?;
-        let (instance, config, base_dir) =
-            (enrichment.name.clone(), enrichment.config.clone(), pipeline.base_dir.clone());
-        let open = move || {
-            let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: None };
-            plugin.open_enrichment(&opening)
-        };
-        let asked = Worker::start(&enrichment.name, open).and_then(|worker| {
-            worker.call(move |handle| {
-                let output = handle.bind(&schema)?;
-                handle.close()?;
-                Ok(output)
-            })
-        });
-        schema = asked.map_err(Error::plugin("enrichment", &enrichment.name))?;
-    }
-    Ok(schema)
-}
-
 struct Opened {
     plugin: Plugin,
     instance: String,
     config: serde_json::Value,
 }
 
-fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
+pub(super) fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
     registry.find(name, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))
 }
 

@@ -7,6 +7,7 @@
 mod cells;
 pub mod chain;
 pub mod intake;
+pub mod schema;
 pub mod summary;
 
 use crate::{
