@@ -13,6 +13,7 @@ use crate::{
     store::Store,
 };
 use clap::Args;
+use roaring::RoaringBitmap;
 use serde_json::json;
 use std::{collections::BTreeMap, process::ExitCode};
 use table::number;
@@ -85,6 +86,7 @@ fn lines<'a>(
 ) -> Result<Vec<Line<'a>>, Error> {
     let known = applied::applied(store)?;
     let mut sizes = applied::sizes(store)?;
+    let all_due: RoaringBitmap = due.iter().map(|(_, profile)| *profile).collect();
     let mut lines = Vec::new();
     for segment in &pipeline.segments {
         let name = &segment.name;
@@ -95,13 +97,16 @@ fn lines<'a>(
             _ => "stale",
         };
         let stored = stored.remove(name).unwrap_or_default();
+        // Looked through only where there is something to find.
+        let due = if all_due.is_disjoint(&stored.members) { &[] } else { due };
+        let due_us = due.iter().find(|(_, profile)| stored.members.contains(*profile)).map(|(time, _)| *time);
         lines.push(Line {
             name,
             title: &segment.title,
             plugin: definition.map(|d| d.plugin.clone()).unwrap_or_default(),
             state,
             sizes: sizes.remove(name).unwrap_or_default(),
-            due_us: due.iter().find(|(_, profile)| stored.members.contains(*profile)).map(|(time, _)| *time),
+            due_us,
             stored,
         });
     }

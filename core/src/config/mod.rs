@@ -30,7 +30,7 @@ use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -103,12 +103,14 @@ pub struct Pipeline {
 impl Pipeline {
     /// The same with only these segments and those that they build on.
     pub fn narrowed(&self, segments: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let mut wanted: BTreeSet<String> = segments.into_iter().map(Into::into).collect();
-        let mut before = 0;
-        while wanted.len() > before {
-            before = wanted.len();
-            let below = self.segments.iter().filter(|s| wanted.contains(&s.name));
-            wanted.extend(below.flat_map(|s| s.depends_on.iter().cloned()).collect::<Vec<_>>());
+        let known: BTreeMap<&str, &Segment> = self.segments.iter().map(|s| (s.name.as_str(), s)).collect();
+        let mut wanted = BTreeSet::new();
+        let mut next: Vec<String> = segments.into_iter().map(Into::into).collect();
+        while let Some(name) = next.pop() {
+            let below = known.get(name.as_str()).map(|s| s.depends_on.as_slice()).unwrap_or_default();
+            if wanted.insert(name) {
+                next.extend_from_slice(below);
+            }
         }
         let mut narrowed = self.clone();
         narrowed.segments.retain(|s| wanted.contains(&s.name));

@@ -132,6 +132,11 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
     let affected = affected(pipeline, &changed);
     let everybody = as_of_us.is_some();
     let after = evaluated(pipeline, registry, &mut store, &affected, (moment, everybody))?;
+    let mut because: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for segment in &pipeline.segments {
+        let below = segment.depends_on.iter().filter(|below| changed.contains(*below));
+        because.insert(&segment.name, below.cloned().collect());
+    }
     let mut segments = Vec::new();
     for name in definitions.keys().chain(before.keys()).collect::<BTreeSet<_>>() {
         let change = match (definitions.contains_key(name), before.contains_key(name)) {
@@ -141,14 +146,8 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
             _ => Change::Unchanged,
         };
         let size = sizes(before.get(name).map(|stored| &stored.members), after.get(name));
-        segments.push(segment(
-            pipeline,
-            name,
-            change,
-            (definitions.get(name), known.get(name)),
-            &changed,
-            size,
-        ));
+        let because = because.remove(name.as_str()).unwrap_or_default();
+        segments.push(segment(name, change, (definitions.get(name), known.get(name)), because, size));
     }
     let mut destinations = Vec::new();
     for destination in &pipeline.destinations {
@@ -177,9 +176,9 @@ fn without_store(
 ) -> Result<Plan> {
     let mut warnings = warnings::of_sources(pipeline, registry, None);
     warnings.extend(warnings::of_segments(pipeline));
-    let segments = definitions.iter().map(|(name, definition)| {
-        segment(pipeline, name, Change::Added, (Some(definition), None), &BTreeSet::new(), None)
-    });
+    let segments = definitions
+        .iter()
+        .map(|(name, definition)| segment(name, Change::Added, (Some(definition), None), Vec::new(), None));
     Ok(Plan {
         plan_id: Id::of(pipeline, registry, None)?,
         pipeline: pipeline.name.clone(),
@@ -203,12 +202,16 @@ fn changed(
 
 /// The changed ones and all that build on them.
 fn affected(pipeline: &Pipeline, changed: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut affected = changed.clone();
-    let mut before = 0;
-    while affected.len() > before {
-        before = affected.len();
-        let above = pipeline.segments.iter().filter(|s| s.depends_on.iter().any(|d| affected.contains(d)));
-        affected.extend(above.map(|s| s.name.clone()).collect::<Vec<_>>());
+    let mut above: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+    for segment in &pipeline.segments {
+        segment.depends_on.iter().for_each(|below| above.entry(below).or_default().push(&segment.name));
+    }
+    let mut affected = BTreeSet::new();
+    let mut next: Vec<&String> = changed.iter().collect();
+    while let Some(name) = next.pop() {
+        if affected.insert(name.clone()) {
+            next.extend(above.get(name.as_str()).into_iter().flatten());
+        }
     }
     affected
 }
@@ -257,16 +260,13 @@ fn sizes(before: Option<&RoaringBitmap>, after: Option<&RoaringBitmap>) -> Optio
 }
 
 fn segment(
-    pipeline: &Pipeline,
     name: &str,
     change: Change,
     (new, old): (Option<&Definition>, Option<&Definition>),
-    changed: &BTreeSet<String>,
+    because: Vec<String>,
     size: Option<Sizes>,
 ) -> SegmentPlan {
     let json = |definition: &Definition| serde_json::from_str(&definition.config).ok();
-    let below = pipeline.segments.iter().filter(|s| s.name == name).flat_map(|s| &s.depends_on);
-    let because = below.filter(|d| changed.contains(*d)).cloned().collect();
     let differs = change != Change::Unchanged;
     SegmentPlan {
         segment: name.to_owned(),

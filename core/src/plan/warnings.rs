@@ -10,6 +10,7 @@ use crate::{
 };
 use kindred_plugin_api::columns::CONSENT;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -75,9 +76,10 @@ fn destinations(pipeline: &Pipeline) -> String {
 
 /// Segments that go nowhere.
 pub(super) fn of_segments(pipeline: &Pipeline) -> Vec<Warning> {
-    let sent = |name: &String| pipeline.destinations.iter().any(|d| d.segments.contains(name));
-    let built_on = |name: &String| pipeline.segments.iter().any(|s| s.depends_on.contains(name));
-    let unused = pipeline.segments.iter().map(|s| &s.name).filter(|name| !sent(name) && !built_on(name));
+    let sent = pipeline.destinations.iter().flat_map(|d| &d.segments);
+    let built_on = pipeline.segments.iter().flat_map(|s| &s.depends_on);
+    let used: BTreeSet<&String> = sent.chain(built_on).collect();
+    let unused = pipeline.segments.iter().map(|s| &s.name).filter(|name| !used.contains(name));
     unused
         .map(|name| {
             let message = format!("segment `{name}` goes to no destination, and no segment builds on it");
