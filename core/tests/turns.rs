@@ -106,7 +106,8 @@ fn store(folder: &Path, events: &[Event]) -> Store {
         let bound = Bound::new(&mut store, &source, &batch.schema(), &[]).unwrap();
         bound.take(&mut store, &batch, &mut gathering, &mut Vec::new()).unwrap();
         let mut change = store.tables.change();
-        let staged = store.stage(&mut change, gathering.segment().unwrap(), i64::MIN).unwrap();
+        let segment = gathering.segment(&store.columns).unwrap();
+        let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
         store.commit(change, staged).unwrap();
     }
     store

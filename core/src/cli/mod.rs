@@ -2,6 +2,7 @@
 //!
 //! Exit codes: see [`EXIT_CODES`].
 
+mod bench;
 mod check;
 mod dead_letters;
 mod explain;
@@ -68,6 +69,8 @@ enum Command {
     /// Plugins: built in, or in libraries.
     #[command(subcommand)]
     Plugin(plugins::Command),
+    /// Measure how quickly this machine answers for the stored profiles; commits and sends nothing.
+    Bench(bench::Options),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
 }
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Explain(options) => explain::explain(&registry, options, cli.json),
         Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
+        Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Schema => check::schema(&registry),
     };
     match outcome {

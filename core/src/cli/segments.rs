@@ -13,13 +13,9 @@ use crate::{
     store::Store,
 };
 use clap::Args;
-use roaring::RoaringBitmap;
 use serde_json::json;
 use std::{collections::BTreeMap, process::ExitCode};
 use table::number;
-
-/// Due profiles that are looked at, the next ones.
-const DUE: usize = 200_000;
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -55,9 +51,8 @@ pub(super) fn segments(registry: &Registry, options: &Options, json: bool) -> Ou
         }
         return members(&mut store, &stored.remove(name).unwrap_or_default(), options, json);
     }
-    let due = Timers::default().next(&store.tables, DUE)?;
     let waits = !waiting(&store)?.is_empty();
-    let lines = lines(&pipeline, &applied::definitions(&pipeline, registry)?, &store, stored, &due)?;
+    let lines = lines(&pipeline, &applied::definitions(&pipeline, registry)?, &store, stored)?;
     if json {
         print_json(&lines.iter().map(told).collect::<Vec<_>>());
         return Ok(ExitCode::SUCCESS);
@@ -82,11 +77,10 @@ fn lines<'a>(
     definitions: &BTreeMap<String, Definition>,
     store: &Store,
     mut stored: BTreeMap<String, Stored>,
-    due: &[(i64, u32)],
 ) -> Result<Vec<Line<'a>>, Error> {
+    let timers = Timers::open(&store.tables)?;
     let known = applied::applied(store)?;
     let mut sizes = applied::sizes(store)?;
-    let all_due: RoaringBitmap = due.iter().map(|(_, profile)| *profile).collect();
     let mut lines = Vec::new();
     for segment in &pipeline.segments {
         let name = &segment.name;
@@ -97,9 +91,7 @@ fn lines<'a>(
             _ => "stale",
         };
         let stored = stored.remove(name).unwrap_or_default();
-        // Looked through only where there is something to find.
-        let due = if all_due.is_disjoint(&stored.members) { &[] } else { due };
-        let due_us = due.iter().find(|(_, profile)| stored.members.contains(*profile)).map(|(time, _)| *time);
+        let due_us = stored.members.iter().filter_map(|profile| timers.of(profile)).min();
         lines.push(Line {
             name,
             title: &segment.title,
@@ -113,8 +105,7 @@ fn lines<'a>(
     Ok(lines)
 }
 
-/// `next_due` is when a member is looked at again with no new event; none when no member of the next 200,000 due
-/// profiles is.
+/// `next_due` is when a member is looked at again with no new event.
 fn told(line: &Line<'_>) -> serde_json::Value {
     let sizes = line.sizes.iter().map(|s| json!({"as_of": text(s.as_of_us), "size": s.members}));
     let is_known = line.state != "new";

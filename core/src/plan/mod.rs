@@ -224,14 +224,13 @@ fn evaluated(
     affected: &BTreeSet<String>,
     (moment, everybody): (Moment, bool),
 ) -> Result<Members> {
-    let all: Vec<u32> = store.identity.all().collect();
+    let all = store.identity.all();
     let open = |names: &mut dyn Iterator<Item = &String>, store: &Store| {
         Segments::open(&pipeline.narrowed(names.cloned()), registry, store)
     };
     let mut rest =
         open(&mut pipeline.segments.iter().map(|s| &s.name).filter(|n| !affected.contains(*n)), store)?;
-    let due = step::waiting(store)? | rest.due(store, moment.as_of_us)?;
-    let due: Vec<u32> = due.iter().collect();
+    let due = step::waiting(store)? | rest.due(moment.as_of_us);
     // Models are fitted on everybody: those that did not change stay as they are.
     if everybody {
         rest.preview(store, &all, moment)?;

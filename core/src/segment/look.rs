@@ -1,10 +1,10 @@
 //! Looking without touching: what the answers would be, with nothing to commit.
 
-use super::{Segments, batch};
+use super::{Segments, batch, pass::Pass};
 use crate::{Error, Result, profile::batch::Moment, store::Store};
 use arrow::array::AsArray;
 use kindred_plugin_api::columns::profile::EVENTS;
-use std::collections::BTreeMap;
+use roaring::RoaringBitmap;
 
 /// The answer for one profile in one segment at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails.
-    pub fn preview(&mut self, store: &mut Store, profiles: &[u32], moment: Moment) -> Result<()> {
+    pub fn preview(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
         self.preview_rules(store, profiles, moment)?;
         if self.has_models() {
             // Dropped, and with it everything that fitting wants to keep.
@@ -48,12 +48,16 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails.
-    pub fn preview_rules(&mut self, store: &mut Store, profiles: &[u32], moment: Moment) -> Result<()> {
-        let mut due = BTreeMap::new();
+    pub fn preview_rules(
+        &mut self,
+        store: &mut Store,
+        profiles: &RoaringBitmap,
+        moment: Moment,
+    ) -> Result<()> {
+        let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, profiles, moment, &mut due)?;
-                self.stale[at] = false;
+                self.run(store, at, &mut pass, moment)?;
             }
         }
         Ok(())

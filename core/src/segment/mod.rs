@@ -6,6 +6,7 @@
 pub mod applied;
 pub mod group;
 mod look;
+mod pass;
 pub mod timers;
 pub mod turns;
 
@@ -22,11 +23,15 @@ use crate::{
     },
 };
 use group::Group;
-use kindred_plugin_api::{Evaluated, Fault, Reason, Report};
+use kindred_plugin_api::{Reason, Report};
+use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use timers::Timers;
+
+/// Batches that are built before the answer to an earlier one is waited for.
+const AHEAD: usize = 2;
 
 /// Profiles of one batch; large enough that a call's fixed cost vanishes, small enough to stay in cache.
 const BATCH: usize = 4_096;
@@ -96,7 +101,14 @@ impl Segments {
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
-        Ok(Self { groups, members, changed: BTreeMap::new(), stale, gone, timers: Timers::default() })
+        Ok(Self {
+            groups,
+            members,
+            changed: BTreeMap::new(),
+            stale,
+            gone,
+            timers: Timers::open(&store.tables)?,
+        })
     }
 
     /// Members of each segment.
@@ -105,11 +117,8 @@ impl Segments {
     }
 
     /// Profiles whose answer is due to change.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn due(&self, store: &Store, as_of_us: i64) -> Result<RoaringBitmap> {
-        Ok(self.timers.due(&store.tables, as_of_us)?.into_iter().collect())
+    pub fn due(&mut self, as_of_us: i64) -> RoaringBitmap {
+        self.timers.due(as_of_us).into_iter().collect()
     }
 
     /// True when a definition is new or gone, so that there is something to commit without new data.
@@ -125,42 +134,46 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
-    pub fn evaluate(
-        &mut self,
-        store: &mut Store,
-        change: &mut Change,
-        profiles: &RoaringBitmap,
-        moment: Moment,
-    ) -> Result<()> {
-        let profiles: Vec<u32> =
-            if self.is_redefined() { store.identity.all().collect() } else { profiles.iter().collect() };
-        let mut due: BTreeMap<u32, i64> = BTreeMap::new();
+    pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        let profiles = if self.is_redefined() { store.identity.all() } else { profiles.clone() };
+        let mut pass = Pass::over(&profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, &profiles, moment, &mut due)?;
-                self.stale[at] = false;
+                self.run(store, at, &mut pass, moment)?;
             }
         }
-        for profile in profiles {
-            self.timers.set(&store.tables, change, profile, due.get(&profile).copied())?;
+        for (profile, due) in pass.due() {
+            self.timers.set(profile, due);
+        }
+        Ok(())
+    }
+
+    /// Fits every model on some profiles and evaluates all segments for them, whatever was stored or is known.
+    ///
+    /// # Errors
+    /// When a plugin or the store fails.
+    pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        let mut pass = Pass::over(profiles);
+        for at in 0..self.groups.len() {
+            if self.groups[at].is_model {
+                self.train(store, at, profiles, moment)?;
+            }
+            self.run(store, at, &mut pass, moment)?;
         }
         Ok(())
     }
 
     /// Profiles that were merged into others are in no segment and never due.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget(&mut self, store: &Store, change: &mut Change, profiles: &RoaringBitmap) -> Result<()> {
+    pub fn forget(&mut self, profiles: &RoaringBitmap) {
         for profile in profiles {
-            self.timers.set(&store.tables, change, profile, None)?;
-            for (name, members) in &mut self.members {
-                if members.remove(profile) {
-                    self.changed.insert(name.clone(), true);
-                }
+            self.timers.set(profile, None);
+        }
+        for (name, members) in &mut self.members {
+            if !members.is_disjoint(profiles) {
+                *members -= profiles;
+                self.changed.insert(name.clone(), true);
             }
         }
-        Ok(())
     }
 
     /// Fits models on everybody where anything changed since, and evaluates them and what builds on them.
@@ -168,7 +181,7 @@ impl Segments {
     /// # Errors
     /// When a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
-        let everybody: Vec<u32> = store.identity.all().collect();
+        let everybody = store.identity.all();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
             let fresh = if self.groups[at].is_model {
@@ -177,12 +190,11 @@ impl Segments {
                 fitted_any
             };
             if fresh {
-                let mut due = BTreeMap::new();
-                self.run(store, at, &everybody, moment, &mut due)?;
-                self.stale[at] = false;
-                for (profile, time) in due {
-                    let earlier = self.timers.of(&store.tables, profile)?.map_or(time, |old| old.min(time));
-                    self.timers.set(&store.tables, change, profile, Some(earlier))?;
+                let mut pass = Pass::over(&everybody);
+                self.run(store, at, &mut pass, moment)?;
+                for (profile, due) in pass.due() {
+                    let earlier = self.timers.of(profile).into_iter().chain(due).min();
+                    self.timers.set(profile, earlier);
                 }
                 fitted_any = true;
             }
@@ -225,6 +237,7 @@ impl Segments {
     /// # Errors
     /// When a record cannot be written.
     pub fn save(&mut self, store: &Store, change: &mut Change, as_of_us: i64) -> Result<()> {
+        self.timers.save(&store.tables, change);
         for name in self.gone.drain(..) {
             change.remove(&store.tables.segments, name);
         }
@@ -245,71 +258,20 @@ impl Segments {
         Ok(())
     }
 
-    /// One group over profiles, in batches; the next batch is built while the plugin works on the last.
-    fn run(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        profiles: &[u32],
-        moment: Moment,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let mut waiting = None;
-        for part in profiles.chunks(BATCH) {
-            let group = &self.groups[at];
-            let (batch, next) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            let reply = group.worker.ask(move |handle| handle.evaluate(&batch));
-            if let Some((part, next, reply)) = waiting.replace((part, next, reply)) {
-                self.take(store, at, part, next, reply, due)?;
+    /// One group over the profiles of a pass.
+    fn run(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: Moment) -> Result<()> {
+        let group = &mut self.groups[at];
+        let found = pass.run(store, group, moment, &self.members)?;
+        for (name, found) in group.segments.iter().zip(found) {
+            let Some(members) = self.members.get_mut(name) else { continue };
+            let now = &*members - pass.profiles() | found;
+            let differs = now != *members;
+            if self.stale[at] || differs {
+                *members = now;
+                *self.changed.entry(name.clone()).or_default() |= differs;
             }
         }
-        if let Some((part, next, reply)) = waiting {
-            self.take(store, at, part, next, reply, due)?;
-        }
-        if self.stale[at] {
-            for name in &self.groups[at].segments {
-                self.changed.entry(name.clone()).or_insert(false);
-            }
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        profiles: &[u32],
-        next_us: Vec<Option<i64>>,
-        reply: crate::plugin::Reply<Result<Evaluated, Fault>>,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
-        let answer = reply.wait().and_then(|answer| answer).map_err(failed())?;
-        let known = group.segments.len();
-        for (row, profile) in profiles.iter().enumerate() {
-            let (ordinals, change_us) = answer.row(row);
-            if ordinals.iter().any(|o| *o as usize >= known) {
-                return Err(failed()(Fault::permanent(
-                    "ordinal",
-                    "answered with a segment that does not exist",
-                )));
-            }
-            // The second of the three consent gates.
-            let consents = store.profiles.get(&store.tables, *profile)?.consents();
-            for (ordinal, name) in group.segments.iter().enumerate() {
-                let inside = consents && ordinals.contains(&(ordinal as u32));
-                let Some(members) = self.members.get_mut(name) else { continue };
-                let changed = if inside { members.insert(*profile) } else { members.remove(*profile) };
-                if changed {
-                    self.changed.insert(name.clone(), true);
-                }
-            }
-            if let Some(time) = change_us.into_iter().chain(next_us[row]).min() {
-                due.entry(*profile).and_modify(|t| *t = (*t).min(time)).or_insert(time);
-            }
-        }
+        self.stale[at] = false;
         Ok(())
     }
 
@@ -318,22 +280,17 @@ impl Segments {
         store: &mut Store,
         change: &mut Change,
         at: usize,
-        everybody: &[u32],
+        everybody: &RoaringBitmap,
         moment: Moment,
     ) -> Result<bool> {
         let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
         let current = |m: &Model| m.definition == group.definition && m.changes == store.totals.changes;
         if known.as_ref().is_some_and(current) || everybody.is_empty() {
             return Ok(false);
         }
-        for part in everybody.chunks(BATCH) {
-            let (batch, _) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            group.worker.call(move |handle| handle.observe(&batch)).map_err(failed())?;
-        }
-        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
+        let (reports, state) = self.train(store, at, everybody, moment)?;
+        let group = &self.groups[at];
         let model = Model {
             definition: group.definition,
             changes: store.totals.changes,
@@ -344,6 +301,34 @@ impl Segments {
         change.put(&store.tables.models, &group.name, &model)?;
         self.stale[at] = true;
         Ok(true)
+    }
+
+    /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
+    fn train(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &RoaringBitmap,
+        moment: Moment,
+    ) -> Result<(Vec<Report>, Vec<u8>)> {
+        let group = &self.groups[at];
+        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
+        let everybody: Vec<u32> = everybody.iter().collect();
+        let mut waiting = VecDeque::new();
+        for part in everybody.chunks(BATCH) {
+            let (batch, _) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));
+            if waiting.len() > AHEAD
+                && let Some(reply) = waiting.pop_front()
+            {
+                reply.wait().and_then(|seen| seen).map_err(failed())?;
+            }
+        }
+        for reply in waiting {
+            reply.wait().and_then(|seen| seen).map_err(failed())?;
+        }
+        group.worker.call(|handle| handle.fit()).map_err(failed())
     }
 }
 

@@ -3,6 +3,7 @@
 //! file expects; each profile that is wrong is told with the reason that the plugin gives.
 
 mod rows;
+mod values;
 
 use crate::{
     Error, Result,
@@ -91,10 +92,10 @@ fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec
     let moment = Moment { as_of_us: case.as_of_us, retention_us: pipeline.retention_us };
     let mut segments = Segments::open(&pipeline, registry, &store)?;
     let mut change = store.tables.change();
-    let events = gathering.segment()?;
+    let events = gathering.segment(&store.columns)?;
     store.totals.changes += 1;
     let staged = store.stage(&mut change, events, moment.expired_us())?;
-    segments.evaluate(&mut store, &mut change, &gathering.touched, moment)?;
+    segments.evaluate(&mut store, &gathering.touched, moment)?;
     segments.save(&store, &mut change, moment.as_of_us)?;
     store.commit(change, staged)?;
     let mut change = store.tables.change();

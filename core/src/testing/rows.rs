@@ -1,13 +1,14 @@
 //! The profiles of a test as the rows that sources would bring: one batch a source, with a grant of consent in each
 //! row, and denials in a batch behind all others.
 
+use super::values::column;
 use crate::{
     Result,
     config::{
         ConsentDefault, Party, Source,
         cases::{Case, CaseEvent, CaseProfile},
     },
-    profile::{Value, column},
+    profile::Value,
     store::columns::ColumnType,
 };
 use arrow::{
@@ -115,10 +116,10 @@ fn batch(source: &str, rows: &[Row<'_>], kinds: &BTreeMap<String, ColumnType>) -
                 let key = (of.to_owned(), attribute.to_owned());
                 let values =
                     rows.iter().map(|row| row.profile.attributes.get(&key).filter(|_| row.event.is_none()));
-                add(&format!("{ATTR}{attribute}"), column(Some(*kind), values));
+                add(&format!("{ATTR}{attribute}"), column(*kind, values));
             }
             None if rows.iter().any(|row| of_event(row, name).is_some()) => {
-                add(name, column(Some(*kind), rows.iter().map(|row| of_event(row, name))));
+                add(name, column(*kind, rows.iter().map(|row| of_event(row, name))));
             }
             _ => {}
         }
