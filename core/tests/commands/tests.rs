@@ -41,7 +41,7 @@ events = [
 
 [tests.profiles.twin-of-anna]         # the same person: they share an identifier
 identifiers = { cookie = "b", crm = "1" }
-events = [{ time = 2026-01-30T00:00:00Z, event = "purchase", source = "web", amount = 40.0 }]
+events = [{ time = 2026-01-29T00:00:00Z, event = "purchase", source = "web", amount = 40.0 }]
 
 [tests.profiles.ben]                  # what comes later does not count
 attributes = { "crm.country" = "DE" }
