@@ -264,7 +264,7 @@ impl Segments {
         let found = pass.run(store, group, moment, &self.members)?;
         for (name, found) in group.segments.iter().zip(found) {
             let Some(members) = self.members.get_mut(name) else { continue };
-            let now = &*members - pass.profiles() | found;
+            let now = (&*members - pass.profiles()) | found;
             let differs = now != *members;
             if self.stale[at] || differs {
                 *members = now;
