@@ -6,13 +6,17 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consent;
+mod disk;
 mod error;
 pub mod identity;
 pub mod log;
+mod near;
+pub mod plan;
 pub mod plugin;
 pub mod profile;
 pub mod segment;
 pub mod step;
 pub mod store;
+pub mod testing;
 
 pub use error::{Error, Result};

@@ -3,9 +3,14 @@
 //! The plugins answer, the host remembers: it holds one bitmap a segment, evaluates touched and due profiles in each
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
+pub mod applied;
 pub mod group;
+mod look;
 mod pass;
 pub mod timers;
+pub mod turns;
+
+pub use look::Glimpse;
 
 use crate::{
     Error, Result,
@@ -22,7 +27,7 @@ use kindred_plugin_api::{Reason, Report, columns::profile as columns};
 use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use timers::Timers;
 
 /// Batches that are built before the answer to an earlier one is waited for.
@@ -64,7 +69,8 @@ pub struct Model {
 pub struct Segments {
     groups: Vec<Group>,
     members: BTreeMap<String, RoaringBitmap>,
-    changed: BTreeSet<String>,
+    /// Segments to be saved, and whether their members changed or only their definition.
+    changed: BTreeMap<String, bool>,
     /// Groups whose stored answers are not of today's definition.
     stale: Vec<bool>,
     /// Stored segments that are not in the pipeline any more.
@@ -100,7 +106,7 @@ impl Segments {
         Ok(Self {
             groups,
             members,
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             stale,
             gone,
             timers: Timers::open(&store.tables)?,
@@ -167,7 +173,7 @@ impl Segments {
         for (name, members) in &mut self.members {
             if !members.is_disjoint(profiles) {
                 *members -= profiles;
-                self.changed.insert(name.clone());
+                self.changed.insert(name.clone(), true);
             }
         }
     }
@@ -222,21 +228,8 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
-    pub fn explain(
-        &mut self,
-        store: &mut Store,
-        segment: &str,
-        profile: u32,
-        moment: Moment,
-    ) -> Result<Reason> {
-        let found = self
-            .groups
-            .iter()
-            .enumerate()
-            .find_map(|(at, group)| Some((at, group.segments.iter().position(|name| name == segment)?)));
-        let Some((at, ordinal)) = found else {
-            return Err(Error::NotFound(format!("there is no segment `{segment}` in the pipeline")));
-        };
+    pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
+        let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, _) =
             batch::build(store, &group.schema, &[profile], moment, group.look_back_us, &self.members)?;
@@ -257,9 +250,15 @@ impl Segments {
         }
         let changed = std::mem::take(&mut self.changed);
         for group in &self.groups {
-            for name in group.segments.iter().filter(|name| changed.contains(*name)) {
+            for name in &group.segments {
+                let Some(other_members) = changed.get(name) else { continue };
+                let known: Option<Membership> = match other_members {
+                    true => None,
+                    false => tables::read(&store.tables.segments, name)?,
+                };
+                let changed_us = known.map_or(as_of_us, |known| known.changed_us);
                 let members = bytes(&self.members[name]);
-                let record = Membership { definition: group.definition, members, changed_us: as_of_us };
+                let record = Membership { definition: group.definition, members, changed_us };
                 change.put(&store.tables.segments, name, &record)?;
             }
         }
@@ -272,10 +271,11 @@ impl Segments {
         let found = pass.run(store, group, moment, &self.members)?;
         for (name, found) in group.segments.iter().zip(found) {
             let Some(members) = self.members.get_mut(name) else { continue };
-            let now = &*members - pass.profiles() | found;
-            if self.stale[at] || now != *members {
+            let now = (&*members - pass.profiles()) | found;
+            let differs = now != *members;
+            if self.stale[at] || differs {
                 *members = now;
-                self.changed.insert(name.clone());
+                *self.changed.entry(name.clone()).or_default() |= differs;
             }
         }
         self.stale[at] = false;
@@ -324,7 +324,7 @@ impl Segments {
             let Some(name) = field.name().strip_prefix(columns::IN) else { continue };
             let stored: Option<Membership> = tables::read(&store.tables.segments, name)?;
             let moved = stored.is_some_and(|stored| stored.changed_us > model.as_of_us);
-            if moved || self.changed.contains(name) {
+            if moved || self.changed.get(name) == Some(&true) {
                 return Ok(true);
             }
         }
