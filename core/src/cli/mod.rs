@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
 
+mod bench;
 mod check;
 mod inspect;
 mod out;
@@ -54,6 +55,8 @@ enum Command {
     /// Plugins: built in, or in libraries.
     #[command(subcommand)]
     Plugin(plugins::Command),
+    /// Measure how quickly this machine answers for the stored profiles; commits and sends nothing.
+    Bench(bench::Options),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
 }
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Query(options) => query::run(&registry, options, cli.json),
         Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
+        Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Schema => check::schema(&registry),
     };
     match outcome {

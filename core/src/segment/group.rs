@@ -9,7 +9,7 @@ use crate::{
 use arrow::datatypes::SchemaRef;
 use kindred_plugin_api::Needs;
 use serde_json::json;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Some segments and the instance that answers for them.
@@ -27,8 +27,44 @@ pub struct Group {
     pub look_back_us: Option<i64>,
     /// Schema of its profile batches.
     pub schema: SchemaRef,
-    /// The instance.
+    /// The instance that models are fitted by and reasons come from.
     pub worker: Worker<SegmentationHandle>,
+    /// More of the same, for passes over many profiles.
+    others: Vec<Worker<SegmentationHandle>>,
+    opening: Instance,
+}
+
+/// What opens another instance like the first.
+#[derive(Clone, Debug)]
+struct Instance {
+    plugin: Plugin,
+    config: serde_json::Value,
+    base_dir: PathBuf,
+    catalog: SchemaRef,
+}
+
+impl Group {
+    /// All instances.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
+        std::iter::once(&self.worker).chain(&self.others)
+    }
+
+    /// Opens as many instances as there are processors. A model's state lives in the instance that was fitted, so a
+    /// model stays alone.
+    ///
+    /// # Errors
+    /// When the plugin refuses what it took before.
+    pub fn multiply(&mut self) -> Result<(), kindred_plugin_api::Fault> {
+        let wanted = std::thread::available_parallelism().map_or(1, usize::from);
+        while !self.is_model && self.others.len() + 1 < wanted {
+            let name = format!("{}.{}", self.name, self.others.len() + 1);
+            let (worker, _) = self.opening.clone().start(&name, None)?;
+            let schema = self.schema.clone();
+            worker.call(move |handle| handle.bind(&schema))?;
+            self.others.push(worker);
+        }
+        Ok(())
+    }
 }
 
 /// Which segments go together, before anything is opened.
@@ -62,37 +98,51 @@ pub fn open(
         let failed = Error::plugin("segmentation", &names.join("`, `"));
         let state = state(&name, definition)?;
         let is_model = draft.plugin.manifest.can("model");
-        let (worker, needs) =
-            start(&name, draft.plugin, config, pipeline.base_dir.clone(), state, &catalog).map_err(failed)?;
+        let opening = Instance {
+            plugin: draft.plugin,
+            config,
+            base_dir: pipeline.base_dir.clone(),
+            catalog: Arc::new(catalog.clone()),
+        };
+        let (worker, needs) = opening.clone().start(&name, state).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
-        let look_back_us = needs.look_back_us;
-        groups.push(Group { name, segments: names, definition, is_model, look_back_us, schema, worker });
+        let (look_back_us, others) = (needs.look_back_us, Vec::new());
+        groups.push(Group {
+            name,
+            segments: names,
+            definition,
+            is_model,
+            look_back_us,
+            schema,
+            worker,
+            others,
+            opening,
+        });
     }
     Ok(groups)
 }
 
-fn start(
-    name: &str,
-    plugin: Plugin,
-    config: serde_json::Value,
-    base_dir: PathBuf,
-    state: Option<Vec<u8>>,
-    catalog: &arrow::datatypes::Schema,
-) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
-    let instance = name.to_owned();
-    let worker = Worker::start(name, move || {
-        plugin.open_segmentation(&Opening {
-            instance: &instance,
-            config: &config,
-            base_dir: &base_dir,
-            state,
-        })
-    })?;
-    let catalog = catalog.clone();
-    let needs = worker.call(move |h| h.plan(&catalog))?;
-    Ok((worker, needs))
+impl Instance {
+    fn start(
+        self,
+        name: &str,
+        state: Option<Vec<u8>>,
+    ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
+        let Self { plugin, config, base_dir, catalog } = self;
+        let instance = name.to_owned();
+        let worker = Worker::start(name, move || {
+            plugin.open_segmentation(&Opening {
+                instance: &instance,
+                config: &config,
+                base_dir: &base_dir,
+                state,
+            })
+        })?;
+        let needs = worker.call(move |h| h.plan(&catalog))?;
+        Ok((worker, needs))
+    }
 }
 
 /// A segment's level is one above those it refers to, or the same where its plugin resolves references itself.

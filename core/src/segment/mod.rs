@@ -4,6 +4,7 @@
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
 pub mod group;
+mod pass;
 pub mod sql;
 pub mod timers;
 
@@ -18,12 +19,16 @@ use crate::{
     },
 };
 use group::Group;
-use kindred_plugin_api::{Evaluated, Fault, Reason, Report, columns::profile as names};
+use kindred_plugin_api::{Reason, Report, columns::profile as names};
+use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use sql::SqlSegments;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
+
+/// Batches that are built before the answer to an earlier one is waited for.
+const AHEAD: usize = 2;
 
 /// Profiles of one batch; large enough that a call's fixed cost vanishes, small enough to stay in cache.
 const BATCH: usize = 4_096;
@@ -60,7 +65,7 @@ pub struct Segments {
     groups: Vec<Group>,
     sql: SqlSegments,
     members: BTreeMap<String, RoaringBitmap>,
-    changed: BTreeMap<String, bool>,
+    changed: BTreeSet<String>,
     /// Groups whose stored answers are not of today's definition.
     stale: Vec<bool>,
     /// Stored segments that are not in the pipeline any more.
@@ -98,7 +103,15 @@ impl Segments {
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
-        Ok(Self { groups, sql, members, changed: BTreeMap::new(), stale, gone, timers: Timers::default() })
+        Ok(Self {
+            groups,
+            sql,
+            members,
+            changed: BTreeSet::new(),
+            stale,
+            gone,
+            timers: Timers::open(&store.tables)?,
+        })
     }
 
     /// Members of each segment.
@@ -107,11 +120,8 @@ impl Segments {
     }
 
     /// Profiles whose answer is due to change.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn due(&self, store: &Store, as_of_us: i64) -> Result<RoaringBitmap> {
-        Ok(self.timers.due(&store.tables, as_of_us)?.into_iter().collect())
+    pub fn due(&mut self, as_of_us: i64) -> RoaringBitmap {
+        self.timers.due(as_of_us).into_iter().collect()
     }
 
     /// True when a definition is new or gone, so that there is something to commit without new data.
@@ -127,42 +137,46 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
-    pub fn evaluate(
-        &mut self,
-        store: &mut Store,
-        change: &mut Change,
-        profiles: &RoaringBitmap,
-        moment: Moment,
-    ) -> Result<()> {
-        let profiles: Vec<u32> =
-            if self.is_redefined() { store.identity.all().collect() } else { profiles.iter().collect() };
-        let mut due: BTreeMap<u32, i64> = BTreeMap::new();
+    pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        let profiles = if self.is_redefined() { store.identity.all() } else { profiles.clone() };
+        let mut pass = Pass::over(&profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, &profiles, moment, &mut due)?;
-                self.stale[at] = false;
+                self.run(store, at, &mut pass, moment)?;
             }
         }
-        for profile in profiles {
-            self.timers.set(&store.tables, change, profile, due.get(&profile).copied())?;
+        for (profile, due) in pass.due() {
+            self.timers.set(profile, due);
+        }
+        Ok(())
+    }
+
+    /// Fits every model on some profiles and evaluates all segments for them, whatever was stored or is known.
+    ///
+    /// # Errors
+    /// When a plugin or the store fails.
+    pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        let mut pass = Pass::over(profiles);
+        for at in 0..self.groups.len() {
+            if self.groups[at].is_model {
+                self.train(store, at, profiles, moment)?;
+            }
+            self.run(store, at, &mut pass, moment)?;
         }
         Ok(())
     }
 
     /// Profiles that were merged into others are in no segment and never due.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget(&mut self, store: &Store, change: &mut Change, profiles: &RoaringBitmap) -> Result<()> {
+    pub fn forget(&mut self, profiles: &RoaringBitmap) {
         for profile in profiles {
-            self.timers.set(&store.tables, change, profile, None)?;
-            for (name, members) in &mut self.members {
-                if members.remove(profile) {
-                    self.changed.insert(name.clone(), true);
-                }
+            self.timers.set(profile, None);
+        }
+        for (name, members) in &mut self.members {
+            if !members.is_disjoint(profiles) {
+                *members -= profiles;
+                self.changed.insert(name.clone());
             }
         }
-        Ok(())
     }
 
     /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
@@ -171,10 +185,10 @@ impl Segments {
     /// # Errors
     /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
-        let everybody: Vec<u32> = store.identity.all().collect();
+        let everybody = store.identity.all();
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
-            self.changed.insert(name.clone(), true);
+            self.changed.insert(name.clone());
             asked.push(format!("{}{name}", names::IN));
             self.members.insert(name, inside);
         }
@@ -186,12 +200,11 @@ impl Segments {
                 fitted_any || asked.iter().any(|name| self.groups[at].schema.column_with_name(name).is_some())
             };
             if fresh {
-                let mut due = BTreeMap::new();
-                self.run(store, at, &everybody, moment, &mut due)?;
-                self.stale[at] = false;
-                for (profile, time) in due {
-                    let earlier = self.timers.of(&store.tables, profile)?.map_or(time, |old| old.min(time));
-                    self.timers.set(&store.tables, change, profile, Some(earlier))?;
+                let mut pass = Pass::over(&everybody);
+                self.run(store, at, &mut pass, moment)?;
+                for (profile, due) in pass.due() {
+                    let earlier = self.timers.of(profile).into_iter().chain(due).min();
+                    self.timers.set(profile, earlier);
                 }
                 fitted_any = true;
             }
@@ -251,13 +264,14 @@ impl Segments {
     /// # Errors
     /// When a record cannot be written.
     pub fn save(&mut self, store: &Store, change: &mut Change, as_of_us: i64) -> Result<()> {
+        self.timers.save(&store.tables, change);
         for name in self.gone.drain(..) {
             change.remove(&store.tables.segments, name);
         }
         let changed = std::mem::take(&mut self.changed);
         let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
         let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
-        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains_key(*name)) {
+        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains(*name)) {
             let members = bytes(&self.members[name]);
             let record = Membership { definition, members, changed_us: as_of_us };
             change.put(&store.tables.segments, name, &record)?;
@@ -265,71 +279,19 @@ impl Segments {
         Ok(())
     }
 
-    /// One group over profiles, in batches; the next batch is built while the plugin works on the last.
-    fn run(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        profiles: &[u32],
-        moment: Moment,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let mut waiting = None;
-        for part in profiles.chunks(BATCH) {
-            let group = &self.groups[at];
-            let (batch, next) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            let reply = group.worker.ask(move |handle| handle.evaluate(&batch));
-            if let Some((part, next, reply)) = waiting.replace((part, next, reply)) {
-                self.take(store, at, part, next, reply, due)?;
+    /// One group over the profiles of a pass.
+    fn run(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: Moment) -> Result<()> {
+        let group = &mut self.groups[at];
+        let found = pass.run(store, group, moment, &self.members)?;
+        for (name, found) in group.segments.iter().zip(found) {
+            let Some(members) = self.members.get_mut(name) else { continue };
+            let now = &*members - pass.profiles() | found;
+            if self.stale[at] || now != *members {
+                *members = now;
+                self.changed.insert(name.clone());
             }
         }
-        if let Some((part, next, reply)) = waiting {
-            self.take(store, at, part, next, reply, due)?;
-        }
-        if self.stale[at] {
-            for name in &self.groups[at].segments {
-                self.changed.insert(name.clone(), true);
-            }
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        profiles: &[u32],
-        next_us: Vec<Option<i64>>,
-        reply: crate::plugin::Reply<Result<Evaluated, Fault>>,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
-        let answer = reply.wait().and_then(|answer| answer).map_err(failed())?;
-        let known = group.segments.len();
-        for (row, profile) in profiles.iter().enumerate() {
-            let (ordinals, change_us) = answer.row(row);
-            if ordinals.iter().any(|o| *o as usize >= known) {
-                return Err(failed()(Fault::permanent(
-                    "ordinal",
-                    "answered with a segment that does not exist",
-                )));
-            }
-            // The second of the three consent gates.
-            let consents = store.profiles.get(&store.tables, *profile)?.consents();
-            for (ordinal, name) in group.segments.iter().enumerate() {
-                let inside = consents && ordinals.contains(&(ordinal as u32));
-                let Some(members) = self.members.get_mut(name) else { continue };
-                let changed = if inside { members.insert(*profile) } else { members.remove(*profile) };
-                if changed {
-                    self.changed.insert(name.clone(), true);
-                }
-            }
-            if let Some(time) = change_us.into_iter().chain(next_us[row]).min() {
-                due.entry(*profile).and_modify(|t| *t = (*t).min(time)).or_insert(time);
-            }
-        }
+        self.stale[at] = false;
         Ok(())
     }
 
@@ -338,22 +300,17 @@ impl Segments {
         store: &mut Store,
         change: &mut Change,
         at: usize,
-        everybody: &[u32],
+        everybody: &RoaringBitmap,
         moment: Moment,
     ) -> Result<bool> {
         let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
         let current = |m: &Model| m.definition == group.definition && m.changes == store.totals.changes;
         if known.as_ref().is_some_and(current) || everybody.is_empty() {
             return Ok(false);
         }
-        for part in everybody.chunks(BATCH) {
-            let (batch, _) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            group.worker.call(move |handle| handle.observe(&batch)).map_err(failed())?;
-        }
-        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
+        let (reports, state) = self.train(store, at, everybody, moment)?;
+        let group = &self.groups[at];
         let model = Model {
             definition: group.definition,
             changes: store.totals.changes,
@@ -364,6 +321,34 @@ impl Segments {
         change.put(&store.tables.models, &group.name, &model)?;
         self.stale[at] = true;
         Ok(true)
+    }
+
+    /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
+    fn train(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &RoaringBitmap,
+        moment: Moment,
+    ) -> Result<(Vec<Report>, Vec<u8>)> {
+        let group = &self.groups[at];
+        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
+        let everybody: Vec<u32> = everybody.iter().collect();
+        let mut waiting = VecDeque::new();
+        for part in everybody.chunks(BATCH) {
+            let (batch, _) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));
+            if waiting.len() > AHEAD
+                && let Some(reply) = waiting.pop_front()
+            {
+                reply.wait().and_then(|seen| seen).map_err(failed())?;
+            }
+        }
+        for reply in waiting {
+            reply.wait().and_then(|seen| seen).map_err(failed())?;
+        }
+        group.worker.call(|handle| handle.fit()).map_err(failed())
     }
 }
 
