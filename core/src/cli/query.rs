@@ -17,6 +17,8 @@ pub(super) struct Options {
     #[command(flatten)]
     file: File,
     /// One query over events, profiles, identities and memberships.
+    // It may begin with a comment.
+    #[arg(allow_hyphen_values = true)]
     sql: String,
     /// Print CSV with a header.
     #[arg(long, conflicts_with = "json")]
