@@ -14,6 +14,8 @@ mod near;
 pub mod plan;
 pub mod plugin;
 pub mod profile;
+pub mod publish;
+pub mod query;
 pub mod segment;
 pub mod step;
 pub mod store;

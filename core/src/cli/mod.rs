@@ -11,6 +11,7 @@ mod paint;
 mod plan;
 mod plugins;
 pub mod progress;
+mod query;
 mod reason;
 mod run;
 mod segments;
@@ -63,6 +64,8 @@ enum Command {
     Segments(segments::Options),
     /// Why a profile is in a segment, or is not, since when and until when.
     Explain(explain::Options),
+    /// Ask the store in SQL: events, profiles, identities, memberships.
+    Query(query::Options),
     /// Rows that could not be used.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         Command::Segments(options) => segments::segments(&registry, options, cli.json),
         Command::Explain(options) => explain::explain(&registry, options, cli.json),
         Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
+        Command::Query(options) => query::run(&registry, options, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
         Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Schema => check::schema(&registry),

@@ -161,7 +161,7 @@ impl Instance {
 
 fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>> {
     let mut plugins: BTreeMap<&str, Plugin> = BTreeMap::new();
-    for segment in &pipeline.segments {
+    for segment in pipeline.segments.iter().filter(|segment| segment.sql.is_none()) {
         if !plugins.contains_key(segment.plugin.as_str()) {
             let found =
                 registry.find(&segment.plugin, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))?;
@@ -171,7 +171,9 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
     let nests = |plugin: &str| plugins[plugin].manifest.can("nests");
     let places = places(&pipeline.segments, nests)?;
     let mut drafts: BTreeMap<(Place, &str), Draft> = BTreeMap::new();
-    for (segment, place) in pipeline.segments.iter().zip(places) {
+    // Those with a query have no plugin: they are answered at the end of a run.
+    let placed = pipeline.segments.iter().zip(places).filter(|(segment, _)| segment.sql.is_none());
+    for (segment, place) in placed {
         let plugin = &plugins[segment.plugin.as_str()];
         drafts
             .entry((place, &segment.plugin))
@@ -204,6 +206,7 @@ fn places(segments: &[config::Segment], nests: impl Fn(&str) -> bool) -> Result<
         for &user in &users[used] {
             let resolved = segments[user].plugin == segments[used].plugin
                 && nests(&segments[user].plugin)
+                && segments[used].sql.is_none()
                 && !segments[user].model
                 && !segments[used].model;
             let least = places[used].level + usize::from(!resolved);
@@ -232,6 +235,7 @@ mod tests {
             config: json!({}),
             depends_on: depends_on.iter().map(|name| (*name).to_owned()).collect(),
             model,
+            sql: None,
         }
     }
 

@@ -7,6 +7,7 @@ pub mod applied;
 pub mod group;
 mod look;
 mod pass;
+pub mod sql;
 pub mod timers;
 pub mod turns;
 
@@ -27,8 +28,10 @@ use kindred_plugin_api::{Reason, Report, columns::profile as columns};
 use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
+use sql::SqlSegments;
 use std::collections::{BTreeMap, VecDeque};
 use timers::Timers;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Batches that are built before the answer to an earlier one is waited for.
 const AHEAD: usize = 2;
@@ -58,6 +61,8 @@ pub struct Model {
     pub as_of_us: i64,
     /// When somebody's answer, and with it what is learnt from everybody, can change with no new data.
     pub due_us: Option<i64>,
+    /// What the members of the segments that it reads came down to.
+    pub inputs: u64,
     /// What the plugin goes on with.
     pub state: Vec<u8>,
     /// What it is worth, as JSON.
@@ -68,6 +73,7 @@ pub struct Model {
 #[derive(Debug)]
 pub struct Segments {
     groups: Vec<Group>,
+    sql: SqlSegments,
     members: BTreeMap<String, RoaringBitmap>,
     /// Segments to be saved, and whether their members changed or only their definition.
     changed: BTreeMap<String, bool>,
@@ -100,11 +106,17 @@ impl Segments {
             }
             stale.push(!fits);
         }
+        let sql = SqlSegments::new(pipeline);
+        for segment in sql.iter() {
+            let stored: Membership = tables::read(&store.tables.segments, &segment.name)?.unwrap_or_default();
+            members.insert(segment.name.clone(), bitmap(&stored.members)?);
+        }
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
         Ok(Self {
             groups,
+            sql,
             members,
             changed: BTreeMap::new(),
             stale,
@@ -178,12 +190,19 @@ impl Segments {
         }
     }
 
-    /// Fits models on everybody where anything changed since, and evaluates them and what builds on them.
+    /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
+    /// them and what builds on either.
     ///
     /// # Errors
-    /// When a plugin or the store fails.
+    /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
         let everybody = store.identity.all();
+        let mut asked = Vec::new();
+        for (name, inside) in self.sql.settle(store, change, moment)? {
+            self.changed.insert(name.clone(), true);
+            asked.push(format!("{}{name}", columns::IN));
+            self.members.insert(name, inside);
+        }
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
             let fitted = if self.groups[at].is_model {
@@ -191,7 +210,9 @@ impl Segments {
             } else {
                 None
             };
-            if fitted.is_some() || fitted_any && !self.groups[at].is_model {
+            let group = &self.groups[at];
+            let reads_asked = asked.iter().any(|name| group.schema.column_with_name(name).is_some());
+            if fitted.is_some() || (fitted_any || reads_asked) && !group.is_model {
                 let mut pass = Pass::over(&everybody);
                 self.run(store, at, &mut pass, moment)?;
                 if let Some(model) = fitted {
@@ -206,7 +227,7 @@ impl Segments {
                 fitted_any = true;
             }
         }
-        Ok(fitted_any)
+        Ok(fitted_any || !asked.is_empty())
     }
 
     /// Reports of the fitted models.
@@ -229,6 +250,10 @@ impl Segments {
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
     pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
+        if let Some(segment) = self.sql.iter().find(|s| s.name == segment) {
+            let holds = self.members.get(&segment.name).is_some_and(|members| members.contains(profile));
+            return Ok(Reason { condition: segment.text.clone(), holds: Some(holds), ..Reason::default() });
+        }
         let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, _) =
@@ -249,18 +274,17 @@ impl Segments {
             change.remove(&store.tables.segments, name);
         }
         let changed = std::mem::take(&mut self.changed);
-        for group in &self.groups {
-            for name in &group.segments {
-                let Some(other_members) = changed.get(name) else { continue };
-                let known: Option<Membership> = match other_members {
-                    true => None,
-                    false => tables::read(&store.tables.segments, name)?,
-                };
-                let changed_us = known.map_or(as_of_us, |known| known.changed_us);
-                let members = bytes(&self.members[name]);
-                let record = Membership { definition: group.definition, members, changed_us };
-                change.put(&store.tables.segments, name, &record)?;
-            }
+        let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
+        let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
+        for (name, definition) in evaluated.chain(asked) {
+            let Some(other_members) = changed.get(name) else { continue };
+            let known: Option<Membership> = match other_members {
+                true => None,
+                false => tables::read(&store.tables.segments, name)?,
+            };
+            let changed_us = known.map_or(as_of_us, |known| known.changed_us);
+            let record = Membership { definition, members: bytes(&self.members[name]), changed_us };
+            change.put(&store.tables.segments, name, &record)?;
         }
         Ok(())
     }
@@ -299,13 +323,14 @@ impl Segments {
                     && m.changes == store.totals.changes
                     && m.due_us.is_none_or(|due| moment.as_of_us < due)
                     && !below_fitted
-                    && !self.moved_below(store, group, m)?
+                    && m.inputs == self.inputs(group)
             }
             None => false,
         };
         if current || everybody.is_empty() {
             return Ok(None);
         }
+        let inputs = self.inputs(group);
         let (reports, state) = self.train(store, at, everybody, moment)?;
         self.stale[at] = true;
         Ok(Some(Model {
@@ -313,22 +338,17 @@ impl Segments {
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
             due_us: None,
+            inputs,
             state,
             reports: serde_json::json!(reports).to_string(),
         }))
     }
 
-    /// Whether a segment that a model reads has other members than when it was fitted; time alone can do that.
-    fn moved_below(&self, store: &Store, group: &Group, model: &Model) -> Result<bool> {
-        for field in group.schema.fields() {
-            let Some(name) = field.name().strip_prefix(columns::IN) else { continue };
-            let stored: Option<Membership> = tables::read(&store.tables.segments, name)?;
-            let moved = stored.is_some_and(|stored| stored.changed_us > model.as_of_us);
-            if moved || self.changed.get(name) == Some(&true) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// What the members of all segments that a group reads come down to; time alone, or another definition, changes it.
+    fn inputs(&self, group: &Group) -> u64 {
+        let read = group.schema.fields().iter().filter_map(|field| field.name().strip_prefix(columns::IN));
+        let members = read.filter_map(|name| self.members.get(name)).map(bytes);
+        members.fold(0, |before, members| xxh3_64_with_seed(&members, before))
     }
 
     /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
