@@ -15,7 +15,7 @@ use crate::{
     near::{instead, near, quoted},
     plugin::Plugins,
 };
-use kindred_plugin_api::Kind;
+use kindred_plugin_api::{Facts, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::{collections::BTreeSet, path::Path};
@@ -199,8 +199,9 @@ impl<'a> Build<'a> {
             let checked = plugin.and_then(|p| self.shelf.options(&p, &config, &path, self.problems));
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
-            let depends_on = facts.depends_on;
-            out.push(Segment { name: key.clone(), title, plugin: table.plugin, config: json, depends_on });
+            let Facts { depends_on, model } = facts;
+            let name = key.clone();
+            out.push(Segment { name, title, plugin: table.plugin, config: json, depends_on, model });
             configs.push(config);
         }
         self.dependencies(&out, &configs);

@@ -48,6 +48,7 @@ mod tests {
                 plugin: "rules".to_owned(),
                 config: serde_json::Value::Null,
                 depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
+                model: false,
             })
             .collect();
         cycles(&segments).iter().map(|cycle| cycle.join(" ")).collect()
