@@ -45,6 +45,8 @@ struct Instance {
     config: serde_json::Value,
     base_dir: PathBuf,
     catalog: SchemaRef,
+    /// What a model learnt.
+    state: Option<Vec<u8>>,
 }
 
 impl Group {
@@ -53,16 +55,22 @@ impl Group {
         std::iter::once(&self.worker).chain(&self.others)
     }
 
-    /// Opens as many instances as there are processors. A model's state lives in the instance that was fitted, so a
-    /// model stays alone.
+    /// A model was fitted: other instances go on with what it learnt.
+    pub fn learnt(&mut self, state: &[u8]) {
+        self.others.clear();
+        self.opening.state = Some(state.to_vec());
+    }
+
+    /// Opens as many instances as there are processors; a model that was not fitted yet stays alone.
     ///
     /// # Errors
     /// When the plugin refuses what it took before.
     pub fn multiply(&mut self) -> Result<(), kindred_plugin_api::Fault> {
         let wanted = std::thread::available_parallelism().map_or(1, usize::from);
-        while !self.is_model && self.others.len() + 1 < wanted {
+        let alone = self.is_model && self.opening.state.is_none();
+        while !alone && self.others.len() + 1 < wanted {
             let name = format!("{}.{}", self.name, self.others.len() + 1);
-            let (worker, _) = self.opening.clone().start(&name, None)?;
+            let (worker, _) = self.opening.clone().start(&name)?;
             let schema = self.schema.clone();
             worker.call(move |handle| handle.bind(&schema))?;
             self.others.push(worker);
@@ -117,8 +125,9 @@ pub fn open(
             config,
             base_dir: pipeline.base_dir.clone(),
             catalog: Arc::new(catalog.clone()),
+            state,
         };
-        let (worker, needs) = opening.clone().start(&name, state).map_err(failed)?;
+        let (worker, needs) = opening.clone().start(&name).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
@@ -139,12 +148,8 @@ pub fn open(
 }
 
 impl Instance {
-    fn start(
-        self,
-        name: &str,
-        state: Option<Vec<u8>>,
-    ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
-        let Self { plugin, config, base_dir, catalog } = self;
+    fn start(self, name: &str) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
+        let Self { plugin, config, base_dir, catalog, state } = self;
         let instance = name.to_owned();
         let worker = Worker::start(name, move || {
             plugin.open_segmentation(&Opening {

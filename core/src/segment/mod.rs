@@ -376,7 +376,9 @@ impl Segments {
         for reply in waiting {
             reply.wait().and_then(|seen| seen).map_err(failed())?;
         }
-        group.worker.call(|handle| handle.fit()).map_err(failed())
+        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
+        self.groups[at].learnt(&state);
+        Ok((reports, state))
     }
 }
 

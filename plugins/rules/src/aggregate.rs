@@ -5,6 +5,7 @@
 
 use crate::{
     ast::Function,
+    calendar::Zone,
     kernel::compare_floats,
     logic::Bits,
     vector::{Numbers, Vector},
@@ -24,6 +25,8 @@ pub(crate) struct View<'a> {
     /// The events that matter and lie in the window.
     pub(crate) mask: &'a Bits,
     pub(crate) column: Option<&'a Vector>,
+    /// Whose calendar counts days.
+    pub(crate) zone: Option<&'a Zone>,
     pub(crate) times: &'a [i64],
     pub(crate) as_of: i64,
 }
@@ -43,6 +46,7 @@ impl View<'_> {
     pub(crate) fn compute(&self, function: Function, scratch: &mut Scratch, out: &mut Vector) {
         match (function, self.column, out) {
             (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(out),
+            (Function::CountDistinctDays, _, Vector::Ints(out)) => self.count_days(out),
             (Function::DaysSince, _, Vector::Ints(out)) => {
                 let picks = &mut scratch.picks;
                 self.pick(picks, |_, _| true);
@@ -91,6 +95,31 @@ impl View<'_> {
             values.extend(self.lists.iter().map(|&list| self.mask.count(range(list)) as i64));
         }
         out.valid.fill(rows, true);
+    }
+
+    /// The events of a profile ascend, so that a day is new where it is not that of the event before.
+    fn count_days(&self, out: &mut Numbers<i64>) {
+        let rows = self.lists.len();
+        let values = out.values.clear();
+        values.resize(rows, 0);
+        out.valid.fill(rows, true);
+        let Some(zone) = self.zone else { return };
+        let mut day = 0..0;
+        let mut last = NONE;
+        self.mask.each(|event| {
+            let (row, time) = (self.rows[event], self.times[event]);
+            let known = day.contains(&time);
+            if known && last == row {
+                return;
+            }
+            if !known {
+                // Beyond the calendar there are no days.
+                let Some((_, start, end)) = zone.day(time) else { return };
+                day = start..end;
+            }
+            last = row;
+            values[row as usize] += 1;
+        });
     }
 
     fn sum_ints(&self, column: &Numbers<i64>, out: &mut Numbers<i64>) {

@@ -21,6 +21,7 @@ const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 pub(crate) struct Zone {
     name: String,
     clock: TimeZone,
+    is_utc: bool,
 }
 
 /// A period of the calendar; weeks start on Monday, as in ISO 8601.
@@ -35,7 +36,7 @@ pub(crate) enum Unit {
 
 impl Zone {
     pub(crate) fn utc() -> Self {
-        Self { name: "UTC".to_owned(), clock: TimeZone::UTC }
+        Self { name: "UTC".to_owned(), clock: TimeZone::UTC, is_utc: true }
     }
 
     /// The zone of a name such as `Europe/Berlin`, whatever its case.
@@ -47,7 +48,8 @@ impl Zone {
         match ZONES.get(name.trim()) {
             Ok(clock) => {
                 let name = clock.iana_name().unwrap_or("UTC").to_owned();
-                Ok(Self { name, clock })
+                let is_utc = clock == TimeZone::UTC;
+                Ok(Self { name, clock, is_utc })
             }
             Err(_) => {
                 let help = match near(name.trim(), known().iter().map(String::as_str)) {
@@ -67,7 +69,7 @@ impl Zone {
 
     /// The number of the calendar day, and from when until when it lasts, the end excluded.
     pub(crate) fn day(&self, us: i64) -> Option<(i64, i64, i64)> {
-        if self.clock == TimeZone::UTC {
+        if self.is_utc {
             let number = us.div_euclid(DAY_US);
             let start = number.saturating_mul(DAY_US);
             return Some((number, start, start.saturating_add(DAY_US)));

@@ -203,10 +203,10 @@ impl Evaluator {
                 Ok(())
             }
             Leaf::Call(position) => {
-                let Call { function, column, mask, .. } = &program.calls[*position];
+                let Call { function, column, zone, mask, .. } = &program.calls[*position];
                 let column = column.map(|id| &events[id]);
                 let mask = inside[cut_of[*position]].as_ref().unwrap_or(&masks[*mask]);
-                let view = View { lists, rows, mask, column, times, as_of };
+                let view = View { lists, rows, mask, column, zone: zone.as_ref(), times, as_of };
                 view.compute(*function, scratch, out);
                 Ok(())
             }

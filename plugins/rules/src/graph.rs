@@ -3,7 +3,6 @@
 use crate::{
     ast::{ArithmeticOp, CompareOp, IsTest, Literal, Type},
     audience::Known,
-    calendar::Zone,
     case, kernel,
     like::Pattern,
     logic::Bools,
@@ -36,8 +35,6 @@ pub(crate) enum Node {
     Decimal(Id),
     /// Numbers that are equal where texts are.
     Codes(Id),
-    /// The number of the calendar day of a time.
-    Day(Id, Zone),
     /// The result of the first condition that is true; none is null.
     Case {
         branches: Vec<(Id, Option<Id>)>,
@@ -182,10 +179,6 @@ fn value(node: &Node, rows: usize, done: &[Vector], out: &mut Vector) {
             of.codes(out);
         }
         (Node::Literal(Literal::Text(text)), Vector::Texts(out)) => out.fill(rows, text),
-        (Node::Day(of, zone), Vector::Ints(out)) => {
-            let Vector::Ints(of) = &done[*of] else { unreachable!("only times have days") };
-            kernel::days_of(of, zone, out);
-        }
         _ => unreachable!("not a value: {node:?}"),
     }
 }

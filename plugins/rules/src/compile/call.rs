@@ -2,7 +2,7 @@
 
 use super::{Call, Program, Scope, Steps, Value};
 use crate::{
-    ast::{Aggregate, CompareOp, Function, Literal, Sequence, Type},
+    ast::{Aggregate, CompareOp, ExprKind, Function, Literal, Sequence, Type},
     graph::{Id, Leaf, Node},
 };
 
@@ -13,6 +13,7 @@ impl Program {
         // First, as reasons show its columns in any case.
         let predicate = self.condition(Scope::Event, &call.predicate);
         let column = match &call.column {
+            Some(column) if matches!(column.kind, ExprKind::Day(_)) => None,
             Some(column) => match self.value(Scope::Event, column) {
                 Value::Literal(Literal::Null) => return None,
                 value => Some(self.node(Scope::Event, value)),
@@ -30,7 +31,7 @@ impl Program {
         let kind = column.map_or(Type::Any, |column| self.events.kind(column));
         let (function, kind) = match call.function {
             Function::Count | Function::Did | Function::Interest => (Function::Count, Type::Int),
-            Function::CountDistinct | Function::CountDistinctDays => (Function::CountDistinct, Type::Int),
+            Function::CountDistinct | Function::CountDistinctDays => (call.function, Type::Int),
             Function::Avg => (call.function, Type::Float),
             Function::DaysSince => (call.function, Type::Age),
             Function::Sum | Function::Min | Function::Max | Function::First | Function::Last => {
@@ -43,13 +44,18 @@ impl Program {
             }
             column => column,
         };
-        let position = self.calls.add(Call { function, column, mask, window });
+        let zone = match call.column.as_ref().map(|column| &column.kind) {
+            Some(ExprKind::Day(zone)) => Some(zone.clone()),
+            _ => None,
+        };
+        let position = self.calls.add(Call { function, column, zone, mask, window });
         let node = self.profiles.add(Node::Leaf(Leaf::Call(position)), kind);
         if !call.function.is_existence() {
             return Value::Node(node);
         }
         self.test(Scope::Profile, Node::CompareLiteral(CompareOp::Gt, node, Literal::Int(0)))
     }
+
     pub(super) fn sequence(&mut self, sequence: &Sequence) -> Value {
         let position = self.steps(sequence);
         Value::Node(self.profiles.add(Node::Leaf(Leaf::Sequence(position)), Type::Bool))

@@ -4,13 +4,14 @@
 use crate::{
     ast::{ArithmeticOp, CompareOp, Expr, ExprKind, Function, IsTest, Literal, Type},
     audience::Figure,
+    calendar::Zone,
     columns::{Columns, type_of},
     graph::{Graph, Id, Leaf, Node, TextTest},
     window::Window,
 };
 use arrow::datatypes::{DataType, Schema};
 use interned::Interned;
-use kindred_plugin_api::columns::{ATTR, CONSENT, EVENT_TIME, profile};
+use kindred_plugin_api::columns::{ATTR, CONSENT, profile};
 use std::collections::HashMap;
 
 mod audience;
@@ -45,6 +46,8 @@ pub(crate) struct Program {
 pub(crate) struct Call {
     pub(crate) function: Function,
     pub(crate) column: Option<Id>,
+    /// Whose calendar counts days.
+    pub(crate) zone: Option<Zone>,
     pub(crate) mask: usize,
     pub(crate) window: usize,
 }
@@ -108,15 +111,8 @@ impl Program {
                 let leaf = column(self.columns.of_events(name));
                 self.leaf(Scope::Event, leaf)
             }
-            ExprKind::Day(zone) => {
-                let leaf = column(self.columns.of_events(EVENT_TIME));
-                match self.leaf(Scope::Event, leaf) {
-                    Value::Node(time) => {
-                        Value::Node(self.events.add(Node::Day(time, zone.clone()), Type::Int))
-                    }
-                    other => other,
-                }
-            }
+            // Days are counted from the times of the events: see `aggregate`.
+            ExprKind::Day(_) => Value::Literal(Literal::Null),
             ExprKind::Attribute(name) => self.profile_column(&format!("{ATTR}{name}")),
             ExprKind::Consent => self.profile_column(CONSENT),
             ExprKind::InSegment(name) => self.member(name),
