@@ -62,6 +62,9 @@ pub enum Error {
     /// A column that does not fit what the store holds.
     #[error("{0}")]
     Column(String),
+    /// Workers of the distributed engine.
+    #[error("distributed engine: {0}")]
+    Engine(String),
     /// Something the operator asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -91,6 +94,10 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("make room and run again: everything committed so far is safe".into())
             }
+            Self::Engine(_) => Some(
+                "nothing was changed; start the workers with `kindred worker --listen ADDRESS --shared DIRECTORY` and run again"
+                    .into(),
+            ),
             Self::Plugin { fault, .. } => match fault.kind {
                 FaultKind::Config => fault.problems.first().and_then(|p| p.help.clone()),
                 FaultKind::Transient => Some("run again: it goes on where it stopped".into()),

@@ -12,9 +12,10 @@ mod table;
 
 use crate::{
     Error,
-    config::{self, Pipeline},
+    config::{self, Distributed, Pipeline},
     log,
     plugin::registry::Registry,
+    segment::engine::Engine,
 };
 use clap::{Args, Parser, Subcommand};
 use out::say;
@@ -83,14 +84,22 @@ impl From<Error> for Failure {
 
 type Outcome = Result<ExitCode, Failure>;
 
+/// Makes the engine that a pipeline file asks for.
+pub type MakeEngine = fn(&Distributed) -> crate::Result<Box<dyn Engine>>;
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    main_with(None)
+}
+
+/// The same in a binary that has the distributed engine in it.
+pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
     let cli = Cli::parse();
     log::set_verbose(cli.verbose);
     let registry = Registry::new();
     let outcome = match &cli.command {
         Command::Check(file) => check::check(&registry, file, cli.json),
-        Command::Run(options) => run::run(&registry, options, cli.json),
+        Command::Run(options) => run::run(&registry, options, cli.json, engine),
         Command::Segments(options) => inspect::segments(&registry, options, cli.json),
         Command::Explain(options) => inspect::explain(&registry, options, cli.json),
         Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),

@@ -1,8 +1,10 @@
 //! `kindred run`.
 
-use super::{File, Outcome, load, out::say, print_json, progress::Progress, table};
+use super::{File, MakeEngine, Outcome, load, out::say, print_json, progress::Progress, table};
 use crate::{
-    Error, log,
+    Error,
+    config::Engine,
+    log,
     plugin::registry::Registry,
     step::{self, summary::Summary},
 };
@@ -25,11 +27,18 @@ pub(super) struct Options {
     quiet: bool,
 }
 
-pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome {
+pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Option<MakeEngine>) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
+    let engine = match (&pipeline.engine, make) {
+        (Engine::Embedded, _) => None,
+        (Engine::Distributed(options), Some(make)) => Some(make(options)?),
+        (Engine::Distributed(_), None) => {
+            return Err(Error::NotFound("this binary has no distributed engine".into()).into());
+        }
+    };
     let stop = stop_on_signal()?;
     let progress = Progress::start(options.quiet || json);
-    let summary = step::run(&pipeline, registry, &progress, &stop)?;
+    let summary = step::run(&pipeline, registry, &progress, &stop, engine)?;
     drop(progress);
     if json {
         print_json(&summary);

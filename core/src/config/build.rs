@@ -1,9 +1,10 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Enrichment, Pipeline, Segment, Source, age,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Source, age, engine,
     file::{
-        self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable,
+        self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
+        SourceTable,
     },
     graph,
     near::{instead, near, quoted},
@@ -35,6 +36,7 @@ pub(super) fn pipeline(
     let enrichments = build.enrichments(&sources);
     let segments = build.segments();
     let destinations = build.destinations();
+    let engine = build.engine();
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
     Some(Pipeline {
@@ -44,6 +46,7 @@ pub(super) fn pipeline(
         enrichments,
         segments,
         destinations,
+        engine,
         ..head?
     })
 }
@@ -129,6 +132,7 @@ impl<'a> Build<'a> {
             clock,
             step_rows: table.step_rows,
             raw_identifiers: table.raw_identifiers,
+            engine: Engine::Embedded,
             sources: Vec::new(),
             enrichments: Vec::new(),
             segments: Vec::new(),
@@ -272,6 +276,14 @@ impl<'a> Build<'a> {
             });
         }
         out
+    }
+
+    fn engine(&mut self) -> Engine {
+        let Some(node) = self.root.get("engine") else { return Engine::Embedded };
+        match self.typed::<EngineTable>("/engine", node) {
+            Some(table) => engine::read(table, node, self.shelf.base_dir, self.problems),
+            None => Engine::Embedded,
+        }
     }
 
     /// Names in the list `key` that must be tables of `stage`, each once.

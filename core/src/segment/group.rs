@@ -1,8 +1,9 @@
 //! Groups: segments of one plugin that are evaluated together, in the order that their references ask for.
 
+use super::engine::Origin;
 use crate::{
     Error, Result, config,
-    plugin::{Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
+    plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
     store::Store,
 };
@@ -27,6 +28,8 @@ pub struct Group {
     pub look_back_us: Option<i64>,
     /// Schema of its profile batches.
     pub schema: SchemaRef,
+    /// What it is made of.
+    pub origin: Origin,
     /// The instance.
     pub worker: Worker<SegmentationHandle>,
 }
@@ -62,18 +65,38 @@ pub fn open(
         let failed = Error::plugin("segmentation", &names.join("`, `"));
         let state = state(&name, definition)?;
         let is_model = draft.plugin.manifest.can("model");
+        let origin = Origin {
+            plugin: draft.plugin.manifest.name.clone(),
+            version: draft.plugin.manifest.version.clone(),
+            is_built_in: draft.plugin.origin == plugin::Origin::BuiltIn,
+            segments: config.clone(),
+            state: state.clone(),
+        };
         let (worker, needs) =
             start(&name, draft.plugin, config, pipeline.base_dir.clone(), state, &catalog).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
         let look_back_us = needs.look_back_us;
-        groups.push(Group { name, segments: names, definition, is_model, look_back_us, schema, worker });
+        groups.push(Group {
+            name,
+            segments: names,
+            definition,
+            is_model,
+            look_back_us,
+            schema,
+            origin,
+            worker,
+        });
     }
     Ok(groups)
 }
 
-fn start(
+/// Opens an instance on a thread of its own and asks it what it reads; it is not bound yet.
+///
+/// # Errors
+/// What the plugin finds wrong with its segments.
+pub fn start(
     name: &str,
     plugin: Plugin,
     config: serde_json::Value,

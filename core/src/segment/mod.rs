@@ -3,6 +3,7 @@
 //! The plugins answer, the host remembers: it holds one bitmap a segment, evaluates touched and due profiles in each
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
+pub mod engine;
 pub mod group;
 pub mod timers;
 
@@ -16,6 +17,7 @@ use crate::{
         tables::{self, Change},
     },
 };
+use engine::{Engine, Pass};
 use group::Group;
 use kindred_plugin_api::{Evaluated, Fault, Reason, Report};
 use roaring::RoaringBitmap;
@@ -63,6 +65,8 @@ pub struct Segments {
     /// Stored segments that are not in the pipeline any more.
     gone: Vec<Vec<u8>>,
     timers: Timers,
+    /// Does full passes elsewhere.
+    engine: Option<Box<dyn Engine>>,
 }
 
 impl Segments {
@@ -90,7 +94,17 @@ impl Segments {
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
-        Ok(Self { groups, members, changed: BTreeMap::new(), stale, gone, timers: Timers::default() })
+        Ok(Self { groups, members, changed: BTreeMap::new(), stale, gone, timers: Timers::default(), engine: None })
+    }
+
+    /// Has full passes done elsewhere.
+    pub fn set_engine(&mut self, engine: Option<Box<dyn Engine>>) {
+        self.engine = engine;
+    }
+
+    /// True when the next evaluation is a full pass elsewhere, which sees only what is committed.
+    pub fn needs_commit(&self) -> bool {
+        self.engine.is_some() && self.is_redefined()
     }
 
     /// Members of each segment.
@@ -126,12 +140,15 @@ impl Segments {
         profiles: &RoaringBitmap,
         moment: Moment,
     ) -> Result<()> {
-        let profiles: Vec<u32> =
-            if self.is_redefined() { store.identity.all().collect() } else { profiles.iter().collect() };
+        let whole = self.is_redefined();
+        let profiles: Vec<u32> = if whole { store.identity.all().collect() } else { profiles.iter().collect() };
         let mut due: BTreeMap<u32, i64> = BTreeMap::new();
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, &profiles, moment, &mut due)?;
+                match whole {
+                    true => self.run_whole(store, at, &profiles, moment, &mut due)?,
+                    false => self.run(store, at, &profiles, moment, &mut due)?,
+                }
                 self.stale[at] = false;
             }
         }
@@ -172,7 +189,7 @@ impl Segments {
             };
             if fresh {
                 let mut due = BTreeMap::new();
-                self.run(store, at, &everybody, moment, &mut due)?;
+                self.run_whole(store, at, &everybody, moment, &mut due)?;
                 self.stale[at] = false;
                 for (profile, time) in due {
                     let earlier = self.timers.of(&store.tables, profile)?.map_or(time, |old| old.min(time));
@@ -242,6 +259,35 @@ impl Segments {
                 let record = Membership { definition: group.definition, members, changed_us: as_of_us };
                 change.put(&store.tables.segments, name, &record)?;
             }
+        }
+        Ok(())
+    }
+
+    /// One group over everybody: elsewhere, where there is an engine that can.
+    fn run_whole(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &[u32],
+        moment: Moment,
+        due: &mut BTreeMap<u32, i64>,
+    ) -> Result<()> {
+        let group = &self.groups[at];
+        let Some(engine) = self.engine.as_mut().filter(|_| group.origin.is_built_in && !everybody.is_empty())
+        else {
+            return self.run(store, at, everybody, moment, due);
+        };
+        let Group { name, origin, segments, schema, .. } = group;
+        let pass = Pass { group: name, origin, segments, schema, moment, members: &self.members };
+        let passed = engine.evaluate(store, &pass)?;
+        for (name, members) in segments.iter().zip(passed.members) {
+            let old = self.members.insert(name.clone(), members);
+            if self.stale[at] || old.as_ref() != self.members.get(name) {
+                self.changed.insert(name.clone(), true);
+            }
+        }
+        for (profile, time) in passed.due_us {
+            due.entry(profile).and_modify(|t| *t = (*t).min(time)).or_insert(time);
         }
         Ok(())
     }
@@ -339,10 +385,11 @@ impl Segments {
             definition: group.definition,
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
-            state,
+            state: state.clone(),
             reports: serde_json::json!(reports).to_string(),
         };
         change.put(&store.tables.models, &group.name, &model)?;
+        self.groups[at].origin.state = Some(state);
         self.stale[at] = true;
         Ok(true)
     }

@@ -14,7 +14,7 @@ use crate::{
     config::{Clock, Pipeline},
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::{Segments, bitmap, bytes},
+    segment::{Segments, bitmap, bytes, engine::Engine},
     store::{Store, tables},
 };
 use chain::{Carried, Chain, Load};
@@ -43,7 +43,8 @@ pub trait Observer {
     fn stage(&self, stage: &str);
 }
 
-/// Runs a pipeline until its sources end or `stop` is set; then everything read is committed.
+/// Runs a pipeline until its sources end or `stop` is set; then everything read is committed. An `engine` does the full
+/// passes; without one they are done here.
 ///
 /// # Errors
 /// When a plugin or the store fails; what was committed before stays.
@@ -52,9 +53,11 @@ pub fn run(
     registry: &Registry,
     observer: &dyn Observer,
     stop: &Arc<AtomicBool>,
+    engine: Option<Box<dyn Engine>>,
 ) -> Result<Summary> {
     let begun = Instant::now();
     let mut run = Run::open(pipeline, registry, observer)?;
+    run.segments.set_engine(engine);
     run.resend()?;
     let interrupted = run.drain(stop)?;
     if !interrupted {
@@ -189,7 +192,9 @@ impl<'a> Run<'a> {
         self.waiting -= &gathering.merged;
         self.waiting |= &gathering.touched;
         self.behind += 1;
-        if self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP {
+        // What this step brought is not committed yet, and others cannot see it.
+        let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
+        if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
             let profiles =
                 std::mem::take(&mut self.waiting) | self.segments.due(&self.store, moment.as_of_us)?;
             self.segments.evaluate(&mut self.store, change, &profiles, moment)?;
