@@ -11,6 +11,7 @@ pub mod identity;
 pub mod log;
 pub mod plugin;
 pub mod profile;
+pub mod publish;
 pub mod segment;
 pub mod step;
 pub mod store;

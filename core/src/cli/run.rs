@@ -38,7 +38,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Opti
     };
     let stop = stop_on_signal()?;
     let progress = Progress::start(options.quiet || json);
-    let summary = step::run(&pipeline, registry, &progress, &stop, engine)?;
+    let summary = step::run_with(&pipeline, registry, &progress, &stop, engine)?;
     drop(progress);
     if json {
         print_json(&summary);

@@ -1,6 +1,6 @@
 //! Full passes: a group of segments against everybody. The host does them itself, batch after batch, unless the pipeline
 //! names an engine that does them elsewhere (`kindred-cluster`). The answers are the same bit for bit; only small,
-//! incremental evaluations always stay here (docs/decisions/0007).
+//! incremental evaluations always stay here (docs/decisions).
 
 use crate::{Result, profile::batch::Moment, store::Store};
 use arrow::datatypes::SchemaRef;

@@ -43,12 +43,24 @@ pub trait Observer {
     fn stage(&self, stage: &str);
 }
 
-/// Runs a pipeline until its sources end or `stop` is set; then everything read is committed. An `engine` does the full
-/// passes; without one they are done here.
+/// Runs a pipeline until its sources end or `stop` is set; then everything read is committed.
 ///
 /// # Errors
 /// When a plugin or the store fails; what was committed before stays.
 pub fn run(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    observer: &dyn Observer,
+    stop: &Arc<AtomicBool>,
+) -> Result<Summary> {
+    run_with(pipeline, registry, observer, stop, None)
+}
+
+/// The same with full passes done by an engine.
+///
+/// # Errors
+/// As [`run`], and when the engine fails.
+pub fn run_with(
     pipeline: &Pipeline,
     registry: &Registry,
     observer: &dyn Observer,

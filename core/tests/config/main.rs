@@ -6,7 +6,7 @@
 mod plugins;
 
 use kindred_core::config::{
-    Clock, ConsentDefault, Data, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
+    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
     schema,
 };
 use kindred_plugin_api::Mode;
@@ -36,6 +36,10 @@ fn every_key_arrives() {
     assert_eq!(pipeline.clock, Clock::Fixed(1_769_817_600_000_000));
     assert_eq!(pipeline.step_rows, 4096);
     assert_eq!(pipeline.raw_identifiers, ["email"]);
+    let workers = vec!["127.0.0.1:7701".into(), "[::1]:7702".into()];
+    let shared = PathBuf::from("pipelines/in/shared");
+    let distributed = Distributed { workers, shared, deadline_ms: 500, retries: 3 };
+    assert_eq!(pipeline.engine, Engine::Distributed(distributed));
 
     let [shop, web] = &pipeline.sources[..] else { panic!("{:?}", pipeline.sources) };
     assert_eq!((shop.party, shop.consent), (Party::First, ConsentDefault::Required));
@@ -70,6 +74,7 @@ fn a_small_file_gets_the_defaults() {
     let pipeline = read(text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!((pipeline.name.as_str(), pipeline.clock, pipeline.step_rows), ("sale", Clock::Wall, 65_536));
     assert_eq!(pipeline.retention_us, 395 * 86_400_000_000);
+    assert_eq!(pipeline.engine, Engine::Embedded);
 }
 
 #[test]
@@ -230,9 +235,15 @@ fn reference(schema: &serde_json::Value) -> String {
          made from `core/src/config/file.rs`; see `kindred plugin show NAME` for the options under `config`.\n",
     );
     let mut tables = vec![("File", schema)];
-    for name in
-        ["PipelineTable", "SourceTable", "EnrichmentTable", "SegmentTable", "DestinationTable", "OnError"]
-    {
+    for name in [
+        "PipelineTable",
+        "SourceTable",
+        "EnrichmentTable",
+        "SegmentTable",
+        "DestinationTable",
+        "OnError",
+        "EngineTable",
+    ] {
         tables.push((name, &schema["$defs"][name]));
     }
     for (name, table) in tables {
