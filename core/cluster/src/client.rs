@@ -69,12 +69,14 @@ pub(crate) struct Client {
 impl Client {
     /// Greets a worker; answers how many jobs it does at a time.
     pub(crate) async fn connect(address: &str) -> Result<(Self, usize)> {
+        // A connection of its own: a broken one is not tried again.
+        let channels = Channels::default();
         let state = SessionStateBuilder::new()
+            .with_distributed_channel_resolver(channels.clone())
             .with_distributed_user_codec(BucketCodec::default())
             .with_distributed_metrics_collection(false)?
             .build();
-        // A connection of its own: a broken one is not tried again.
-        let client = Self { url: url(address)?, channels: Channels::default(), context: state.task_ctx() };
+        let client = Self { url: url(address)?, channels, context: state.task_ctx() };
         let mut channel = client.channel().await?;
         let info = tokio::time::timeout(GREETING, channel.get_worker_info(GetWorkerInfoRequest {})).await;
         let info = info.map_err(|_| exec_datafusion_err!("it does not answer"))??;

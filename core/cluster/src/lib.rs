@@ -19,6 +19,7 @@ mod crew;
 mod engine;
 mod job;
 mod node;
+mod resubmit;
 mod session;
 pub mod worker;
 

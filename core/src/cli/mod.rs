@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
 
+mod beside;
 mod check;
 mod inspect;
 mod out;
@@ -19,7 +20,7 @@ use crate::{
 };
 use clap::{Args, Parser, Subcommand};
 use out::say;
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 /// An open Data Management Platform: collects what people do, joins it into profiles, keeps audiences true and
 /// activates them. One pipeline file, plugins for everything that touches the outside.
@@ -52,8 +53,18 @@ enum Command {
     /// Plugins: built in, or in libraries.
     #[command(subcommand)]
     Plugin(plugins::Command),
+    /// Do jobs for pipelines with the distributed engine; see `kindred worker --help`.
+    #[command(disable_help_flag = true)]
+    Worker(Elsewhere),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
+}
+
+/// Arguments that another binary reads.
+#[derive(Debug, Args)]
+struct Elsewhere {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
 }
 
 /// A pipeline file and its variables.
@@ -104,6 +115,10 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
         Command::Explain(options) => inspect::explain(&registry, options, cli.json),
         Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
+        Command::Worker(elsewhere) => {
+            let arguments = [OsString::from("worker")].into_iter().chain(elsewhere.rest.clone());
+            Err(beside::go_on_as(beside::CLUSTER, arguments).into())
+        }
         Command::Schema => check::schema(&registry),
     };
     match outcome {

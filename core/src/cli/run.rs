@@ -1,6 +1,6 @@
 //! `kindred run`.
 
-use super::{File, MakeEngine, Outcome, load, out::say, print_json, progress::Progress, table};
+use super::{File, MakeEngine, Outcome, beside, load, out::say, print_json, progress::Progress, table};
 use crate::{
     Error,
     config::Engine,
@@ -33,7 +33,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Opti
         (Engine::Embedded, _) => None,
         (Engine::Distributed(options), Some(make)) => Some(make(options)?),
         (Engine::Distributed(_), None) => {
-            return Err(Error::NotFound("this binary has no distributed engine".into()).into());
+            return Err(beside::go_on_as(beside::CLUSTER, std::env::args_os().skip(1)).into());
         }
     };
     let stop = stop_on_signal()?;

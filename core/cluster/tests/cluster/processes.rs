@@ -236,5 +236,5 @@ lapsed.rule = "days_since(event = 'purchase') > 5"
 bookish.rule = "count(category = 'books') * 3 > count(TRUE)"
 first-shoes.rule = "first(category, TRUE) = 'shoes'"
 last-hats.rule = "last(category, event = 'view') = 'hats'"
-nested.rule = "in_segment('buyers') AND NOT in_segment('lapsed') AND consent()"
+nested.rule = "in_segment('buyers') AND NOT in_segment('lapsed') AND consent() = 'granted'"
 "#;
