@@ -10,6 +10,8 @@ use std::{collections::BTreeSet, path::Path};
 
 /// Jobs take seconds; who waits longer than a day for one does not wait for an answer.
 const LONGEST_MS: i128 = 86_400_000;
+/// Keys that are for the distributed engine.
+const OTHERS: [&str; 4] = ["workers", "shared", "deadline", "retries"];
 const DEADLINE_HELP: &str = "write a number and a unit up to a day: `500 ms`, `60 s`, `5 minutes`";
 const WORKER_HELP: &str = "write HOST:PORT, such as `127.0.0.1:7701`, as given to `kindred worker --listen`";
 
@@ -21,7 +23,9 @@ pub(super) fn read(
     problems: &mut Vec<Problem>,
 ) -> Engine {
     if table.kind == EngineKind::Embedded {
-        for entry in node.entries().iter().filter(|entry| entry.key != "kind") {
+        // A kind that is not allowed has its problem, and so has a key that is not known.
+        let is_meant = node.get("kind").is_none_or(|n| matches!(&n.value, Value::Text(t) if t.value == "embedded"));
+        for entry in node.entries().iter().filter(|entry| is_meant && OTHERS.contains(&entry.key.as_str())) {
             let message = format!("`engine.{}` is for the distributed engine", entry.key);
             let problem = Problem::at(&entry.key_span, message).found("the engine is `embedded`");
             problems.push(problem.help("write `kind = \"distributed\"`, or take it out"));

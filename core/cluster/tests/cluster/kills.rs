@@ -16,7 +16,7 @@ const RUNS: u32 = 10;
 #[test]
 fn a_killed_worker_changes_no_answer() {
     let runs = std::env::var("KINDRED_KILLS").map_or(RUNS, |runs| runs.parse().expect("a number of runs"));
-    let mut house = House::generated(20_000, 400_000);
+    let mut house = House::generated(30_000, 800_000);
     let shared = house.shared();
     let mut workers = [Process::start(&shared), Process::start(&shared)];
     let mut cluster = house.cluster(&[&workers[0], &workers[1]], 60_000, 5);

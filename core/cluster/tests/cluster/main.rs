@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod beside;
 mod faults;
 mod kills;
 mod processes;
