@@ -59,6 +59,9 @@ pub enum Error {
         /// What it said.
         fault: Box<Fault>,
     },
+    /// The query engine.
+    #[error("{0}")]
+    Query(String),
     /// A column that does not fit what the store holds.
     #[error("{0}")]
     Column(String),

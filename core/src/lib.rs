@@ -12,6 +12,7 @@ pub mod log;
 pub mod plugin;
 pub mod profile;
 pub mod publish;
+pub mod query;
 pub mod segment;
 pub mod step;
 pub mod store;

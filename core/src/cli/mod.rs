@@ -8,6 +8,7 @@ mod inspect;
 mod out;
 mod plugins;
 pub mod progress;
+mod query;
 mod run;
 mod table;
 
@@ -47,6 +48,8 @@ enum Command {
     Segments(inspect::SegmentsOptions),
     /// Why a profile is in a segment, or is not.
     Explain(inspect::ExplainOptions),
+    /// Ask the store in SQL: events, profiles, identities, memberships.
+    Query(query::Options),
     /// Rows that could not be used.
     #[command(subcommand)]
     DeadLetters(inspect::DeadLetters),
@@ -113,6 +116,7 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
         Command::Run(options) => run::run(&registry, options, cli.json, engine),
         Command::Segments(options) => inspect::segments(&registry, options, cli.json),
         Command::Explain(options) => inspect::explain(&registry, options, cli.json),
+        Command::Query(options) => query::run(&registry, options, cli.json),
         Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
         Command::Worker(elsewhere) => {

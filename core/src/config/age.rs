@@ -30,6 +30,23 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     if us == 0 { Err("nothing would be kept".to_owned()) } else { Ok(us) }
 }
 
+/// What may be written for a period.
+pub(super) const PERIODS: &str = "write a number and a unit: minutes, hours, days or weeks, such as `1 hour`";
+
+/// Microseconds of a period: an age, or minutes.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn period(text: &str) -> Result<i64, String> {
+    let minutes = ["minutes", "minute", "min"].iter().find_map(|unit| text.trim().strip_suffix(unit));
+    match minutes.map(|number| number.trim().parse::<u32>()) {
+        None => parse(text),
+        Some(Ok(0)) => Err("no time at all".to_owned()),
+        Some(Ok(number)) => Ok(i64::from(number) * (DAY_US / 1_440)),
+        Some(Err(_)) => Err("no whole number at the start".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +63,15 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("100000 years").is_ok());
+    }
+
+    #[test]
+    fn periods() {
+        assert_eq!(period("30 minutes"), Ok(DAY_US / 48));
+        assert_eq!(period("1min"), Ok(60_000_000));
+        assert_eq!(period("1 hour"), parse("1 hour"));
+        for bad in ["0 minutes", "minutes", "-5 minutes", "1.5 minutes", "often", ""] {
+            assert!(period(bad).is_err(), "{bad}");
+        }
     }
 }

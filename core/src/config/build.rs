@@ -1,7 +1,7 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Source, age, engine,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Source, Sql, age, engine,
     file::{
         self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
         SourceTable,
@@ -189,6 +189,14 @@ impl<'a> Build<'a> {
         let mut out = Vec::new();
         let mut configs = Vec::new();
         for (Entry { key, node, .. }, table) in self.named::<SegmentTable>("segments") {
+            let sql = self.sql(node, &table, &format!("segments.{key}"));
+            if node.get("sql").is_some() {
+                let (name, title) = (key.clone(), table.title.unwrap_or_else(|| key.clone()));
+                let (plugin, config, depends_on) = (String::new(), Json::Null, Vec::new());
+                out.push(Segment { name, title, plugin, config, depends_on, sql });
+                configs.push(Node::empty(&node.span));
+                continue;
+            }
             let rules = table.plugin == file::RULES;
             let path = format!("segments.{key}");
             let config = self.rule(node, rules, &table.plugin, &path);
@@ -198,11 +206,41 @@ impl<'a> Build<'a> {
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
             let depends_on = facts.depends_on;
-            out.push(Segment { name: key.clone(), title, plugin: table.plugin, config: json, depends_on });
+            out.push(Segment { name: key.clone(), title, plugin: table.plugin, config: json, depends_on, sql });
             configs.push(config);
         }
         self.dependencies(&out, &configs);
         out
+    }
+
+    /// The query of an SQL segment; its columns are checked where the query engine is.
+    fn sql(&mut self, node: &Node, table: &SegmentTable, path: &str) -> Option<Sql> {
+        let Some(text) = &table.sql else {
+            if let Some(entry) = node.entry("every") {
+                let problem = Problem::at(&entry.key_span, format!("`{path}.every` is for segments with `sql`"));
+                let help = "take it out: rules are evaluated whenever something changes";
+                self.problems.push(problem.found("there is no `sql`").help(help));
+            }
+            return None;
+        };
+        for other in ["rule", "plugin", "config"] {
+            if let Some(entry) = node.entry(other) {
+                let problem = Problem::at(&entry.key_span, format!("`{path}` has `sql` and `{other}`"));
+                self.problems.push(problem.found("the second").help(format!("keep one of `sql` and `{other}`")));
+            }
+        }
+        if text.trim().is_empty() {
+            let problem = Problem::at(&node.span_of("sql"), format!("`{path}.sql` is empty"));
+            self.problems.push(problem.found("nothing").help("write a query: `SELECT profile_id FROM …`"));
+        }
+        let every_us = table.every.as_ref().map(|every| {
+            age::period(every).unwrap_or_else(|why| {
+                let problem = Problem::at(&node.span_of("every"), format!("`{path}.every` is not a period: {why}"));
+                self.problems.push(problem.found("not a period").help(age::PERIODS));
+                0
+            })
+        });
+        Some(Sql { text: text.clone(), every_us })
     }
 
     /// The options of a segment, with its rule among them.

@@ -161,6 +161,10 @@ pub(super) struct SegmentTable {
     #[expect(dead_code, reason = "as in SourceTable")]
     #[schemars(with = "String", default)]
     rule: Option<String>,
+    /// A query that answers with a column `profile_id`, in place of a rule or a plugin; docs/query.md.
+    pub(super) sql: Option<String>,
+    /// How often the query is asked: `30 minutes`, `1 hour`. Default: at the end of each run that changed a profile.
+    pub(super) every: Option<String>,
     /// Options of the plugin.
     #[serde(default)]
     #[expect(dead_code, reason = "as in SourceTable")]

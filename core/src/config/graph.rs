@@ -47,6 +47,7 @@ mod tests {
                 title: String::new(),
                 plugin: "rules".to_owned(),
                 config: serde_json::Value::Null,
+                sql: None,
                 depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
             })
             .collect();

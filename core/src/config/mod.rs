@@ -191,6 +191,17 @@ pub struct Segment {
     pub config: serde_json::Value,
     /// Segments whose membership must be known first.
     pub depends_on: Vec<String>,
+    /// The query of an SQL segment, which has no plugin.
+    pub sql: Option<Sql>,
+}
+
+/// `sql = "SELECT profile_id FROM …"`, evaluated by the query engine at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sql {
+    /// The query.
+    pub text: String,
+    /// Asked again after this time, microseconds; none for whenever profiles changed.
+    pub every_us: Option<i64>,
 }
 
 /// One `[destinations.NAME]`.

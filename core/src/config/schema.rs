@@ -45,7 +45,7 @@ fn case(name: &str, id: &str, options: &mut Json, kind: Kind) -> Json {
             required.retain(|key| key != "rule");
         }
         let properties = json!({"config": config["config"], "rule": rule});
-        let is = json!({"properties": {"plugin": {"const": name}}});
+        let is = json!({"properties": {"plugin": {"const": name}}, "not": {"required": ["sql"]}});
         return json!({"if": is, "then": {"properties": properties, "required": ["rule"]}});
     }
     let needs_config = options["required"].as_array().is_some_and(|required| !required.is_empty());

@@ -121,7 +121,8 @@ pub fn start(
 /// A segment's level is one above those it refers to, or the same where its plugin resolves references itself.
 fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>> {
     let mut plugins: BTreeMap<&str, Plugin> = BTreeMap::new();
-    for segment in &pipeline.segments {
+    let evaluated: Vec<&config::Segment> = pipeline.segments.iter().filter(|s| s.sql.is_none()).collect();
+    for segment in &evaluated {
         if !plugins.contains_key(segment.plugin.as_str()) {
             let found =
                 registry.find(&segment.plugin, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))?;
@@ -129,9 +130,11 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
         }
     }
     let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
+    // Those with a query are known before: they are answered at the end of a run.
+    levels.extend(pipeline.segments.iter().filter(|s| s.sql.is_some()).map(|s| (s.name.as_str(), 0)));
     while levels.len() < pipeline.segments.len() {
         let before = levels.len();
-        for segment in &pipeline.segments {
+        for segment in &evaluated {
             let below = segment.depends_on.iter().map(|d| Some((d, *levels.get(d.as_str())?)));
             let Some(below) = below.collect::<Option<Vec<_>>>() else { continue };
             let nests = plugins[segment.plugin.as_str()].manifest.can("nests");
@@ -146,7 +149,7 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
         }
     }
     let mut drafts: BTreeMap<(usize, &str), Draft> = BTreeMap::new();
-    for segment in &pipeline.segments {
+    for segment in evaluated {
         let level = levels[segment.name.as_str()];
         let plugin = &plugins[segment.plugin.as_str()];
         drafts

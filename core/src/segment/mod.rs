@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub mod group;
+pub mod sql;
 pub mod timers;
 
 use crate::{
@@ -19,9 +20,10 @@ use crate::{
 };
 use engine::{Engine, Pass};
 use group::Group;
-use kindred_plugin_api::{Evaluated, Fault, Reason, Report};
+use kindred_plugin_api::{Evaluated, Fault, Reason, Report, columns::profile as names};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
+use sql::SqlSegments;
 use std::collections::BTreeMap;
 use timers::Timers;
 
@@ -58,6 +60,7 @@ pub struct Model {
 #[derive(Debug)]
 pub struct Segments {
     groups: Vec<Group>,
+    sql: SqlSegments,
     members: BTreeMap<String, RoaringBitmap>,
     changed: BTreeMap<String, bool>,
     /// Groups whose stored answers are not of today's definition.
@@ -91,10 +94,16 @@ impl Segments {
             }
             stale.push(!fits);
         }
+        let sql = SqlSegments::new(pipeline);
+        for segment in sql.iter() {
+            let stored: Membership = tables::read(&store.tables.segments, &segment.name)?.unwrap_or_default();
+            members.insert(segment.name.clone(), bitmap(&stored.members)?);
+        }
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
-        Ok(Self { groups, members, changed: BTreeMap::new(), stale, gone, timers: Timers::default(), engine: None })
+        let (changed, timers) = (BTreeMap::new(), Timers::default());
+        Ok(Self { groups, sql, members, changed, stale, gone, timers, engine: None })
     }
 
     /// Has full passes done elsewhere.
@@ -174,18 +183,25 @@ impl Segments {
         Ok(())
     }
 
-    /// Fits models on everybody where anything changed since, and evaluates them and what builds on them.
+    /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
+    /// them and what builds on either.
     ///
     /// # Errors
-    /// When a plugin or the store fails.
+    /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
         let everybody: Vec<u32> = store.identity.all().collect();
+        let mut asked = Vec::new();
+        for (name, inside) in self.sql.settle(store, change, moment)? {
+            self.changed.insert(name.clone(), true);
+            asked.push(format!("{}{name}", names::IN));
+            self.members.insert(name, inside);
+        }
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
             let fresh = if self.groups[at].is_model {
                 self.fit(store, change, at, &everybody, moment)?
             } else {
-                fitted_any
+                fitted_any || asked.iter().any(|name| self.groups[at].schema.column_with_name(name).is_some())
             };
             if fresh {
                 let mut due = BTreeMap::new();
@@ -198,7 +214,7 @@ impl Segments {
                 fitted_any = true;
             }
         }
-        Ok(fitted_any)
+        Ok(fitted_any || !asked.is_empty())
     }
 
     /// Reports of the fitted models.
@@ -227,6 +243,10 @@ impl Segments {
         profile: u32,
         moment: Moment,
     ) -> Result<Reason> {
+        if let Some(segment) = self.sql.iter().find(|s| s.name == segment) {
+            let holds = self.members.get(&segment.name).is_some_and(|members| members.contains(profile));
+            return Ok(Reason { condition: segment.text.clone(), holds: Some(holds), ..Reason::default() });
+        }
         let found = self
             .groups
             .iter()
@@ -253,12 +273,12 @@ impl Segments {
             change.remove(&store.tables.segments, name);
         }
         let changed = std::mem::take(&mut self.changed);
-        for group in &self.groups {
-            for name in group.segments.iter().filter(|name| changed.contains_key(*name)) {
-                let members = bytes(&self.members[name]);
-                let record = Membership { definition: group.definition, members, changed_us: as_of_us };
-                change.put(&store.tables.segments, name, &record)?;
-            }
+        let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
+        let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
+        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains_key(*name)) {
+            let members = bytes(&self.members[name]);
+            let record = Membership { definition, members, changed_us: as_of_us };
+            change.put(&store.tables.segments, name, &record)?;
         }
         Ok(())
     }

@@ -1,0 +1,119 @@
+//! The query engine, which is a program of its own: `kindred-query`, found beside `kindred` the way cargo and git find
+//! subcommands. It reads what was published, never the store.
+
+use crate::{
+    Error, Result,
+    profile::batch::Moment,
+    publish::{self, Manifest, Options},
+    store::{DAY_US, Store},
+};
+use roaring::RoaringBitmap;
+use std::{
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Stdio},
+};
+
+/// Name of the program.
+const PROGRAM: &str = "kindred-query";
+/// The system's signal for a program that gave up.
+const ABORTED: i32 = 6;
+
+/// Where the tables of a store are published for its own queries.
+pub fn published(store: &Path) -> PathBuf {
+    store.join("published")
+}
+
+/// Publishes the store unless what is published is of its last commit.
+///
+/// Events expire while nothing is committed, too; those of the last day may still be there.
+///
+/// # Errors
+/// When the store or the disk fails.
+pub fn refresh(store: &mut Store, dir: &Path, moment: Moment) -> Result<Manifest> {
+    let fresh = |manifest: &Manifest| {
+        let expired = Moment { as_of_us: manifest.as_of_us, retention_us: manifest.retention_us }.expired_us();
+        manifest.commit == store.totals.commits && moment.expired_us().abs_diff(expired) < DAY_US.unsigned_abs()
+    };
+    // What cannot be read is published again.
+    if let Some(manifest) = Manifest::find(dir).ok().flatten().filter(fresh) {
+        return Ok(manifest);
+    }
+    let options = Options { buckets: publish::buckets(store), moment };
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    publish::publish(store, dir, &options)
+}
+
+/// The program.
+#[derive(Clone, Debug)]
+pub struct Engine(PathBuf);
+
+impl Engine {
+    /// The one beside this program.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] with what to do.
+    pub fn find() -> Result<Self> {
+        let this = std::env::current_exe().map_err(Error::io("the path of this program"))?;
+        let program = this.with_file_name(PROGRAM);
+        if program.is_file() {
+            return Ok(Self(program));
+        }
+        Err(Error::NotFound(format!(
+            "SQL needs the query engine, and there is no `{}`: build it with `cargo build --release -p {PROGRAM}`, or \
+             put it there",
+            program.display()
+        )))
+    }
+
+    /// A call of it; `as_of_us` is what `now()` answers.
+    pub fn command(&self, snapshot: &Path, as_of_us: i64) -> Command {
+        let mut command = Command::new(&self.0);
+        command.arg("--snapshot").arg(snapshot);
+        if let Some(as_of) = crate::step::text(as_of_us) {
+            command.args(["--as-of", &as_of]);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The profiles that a segment's query answers with.
+    ///
+    /// # Errors
+    /// What the query engine says, or how it ended; an answer is a whole one.
+    pub fn members(&self, snapshot: &Path, as_of_us: i64, sql: &str) -> Result<RoaringBitmap> {
+        let answer = self.ask(self.command(snapshot, as_of_us).args(["--members", "--", sql]))?;
+        RoaringBitmap::deserialize_from(&*answer)
+            .map_err(|e| Error::Query(format!("the answer of {PROGRAM} cannot be read: {e}")))
+    }
+
+    /// Whether a segment's query can be planned over what was published.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, snapshot: &Path, as_of_us: i64, sql: &str) -> Result<()> {
+        self.ask(self.command(snapshot, as_of_us).args(["--check", "--", sql])).map(drop)
+    }
+
+    fn ask(&self, command: &mut Command) -> Result<Vec<u8>> {
+        let output = command.output().map_err(Error::io(&self.0))?;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let lines = said.lines().map(|line| line.strip_prefix("error: ").unwrap_or(line));
+        let said = lines.filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("; ");
+        Err(Error::Query(match ended(output.status) {
+            Some(how) => format!("{how}; it said: {said}"),
+            None => said,
+        }))
+    }
+}
+
+/// How the program ended where it could not tell itself.
+pub fn ended(status: ExitStatus) -> Option<String> {
+    Some(match status.signal()? {
+        ABORTED => format!("{PROGRAM} gave up: most often it needs more memory than --memory allows"),
+        signal => format!("{PROGRAM} was ended by signal {signal}"),
+    })
+}
