@@ -35,7 +35,7 @@ pub fn kindred() -> &'static Path {
 }
 
 /// Left out: they carry a query engine, and nothing here loads them.
-const HEAVY: [&str; 2] = ["--exclude", "kindred-cluster"];
+const HEAVY: [&str; 4] = ["--exclude", "kindred-cluster", "--exclude", "kindred-query"];
 
 /// All members in one go: with the same choice of features as `cargo test`, so that no dependency is built twice.
 fn workspace() -> &'static Artefacts {

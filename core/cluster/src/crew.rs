@@ -11,8 +11,8 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::task::JoinSet;
 
 /// Before a lost worker is tried again; doubled each time.
-const PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// How long to wait and how often to try.
 #[derive(Clone, Copy, Debug)]

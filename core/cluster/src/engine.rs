@@ -55,18 +55,20 @@ impl Cluster {
 
     /// Publishes the store unless this is what was published last; one pass after another reads the same files.
     fn publish(&mut self, store: &mut Store, moment: Moment) -> Result<&Manifest> {
-        let changes = store.totals.changes;
-        let current = |p: &Published| (p.changes, p.moment) == (changes, moment);
+        let (changes, dir) = (store.totals.changes, &self.options.shared);
+        let current = |p: &Published| {
+            // A query of this run may have published since.
+            let last = Manifest::read(dir).is_ok_and(|m| m.generation == p.snapshot.manifest().generation);
+            last && (p.changes, p.moment) == (changes, moment)
+        };
         if !self.published.as_ref().is_some_and(current) {
             // What was held until now may go.
             self.published = None;
-            let dir = &self.options.shared;
             fs::create_dir_all(dir).map_err(Error::io(dir))?;
             let least = self.options.workers.len() as u32 * JOBS_A_WORKER;
             let buckets = publish::buckets(store).max(least.next_power_of_two());
             publish::publish(store, dir, &publish::Options { buckets, moment })?;
         }
-        let dir = &self.options.shared;
         let published = match self.published.take() {
             Some(published) => published,
             None => Published { changes, moment, snapshot: Snapshot::open(dir)? },

@@ -19,7 +19,7 @@ mod crew;
 mod engine;
 mod job;
 mod node;
-mod resubmit;
+pub mod query;
 mod session;
 pub mod worker;
 

@@ -1,8 +1,8 @@
-//! The `kindred-cluster` binary: `kindred worker`, and everything that `kindred` does with the distributed engine in it.
+//! The `kindred-cluster` binary: `kindred worker`, queries on workers, and everything that `kindred` does with the distributed engine in it.
 //! `kindred` starts it where a command or a pipeline asks for that.
 
 use clap::Parser;
-use kindred_cluster::{Cluster, worker};
+use kindred_cluster::{Cluster, query::Query, worker};
 use kindred_core::{Error, cli, config::Distributed, segment::engine::Engine};
 use std::process::ExitCode;
 
@@ -27,10 +27,14 @@ struct Work {
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
-    if arguments.get(1).is_some_and(|word| word == "worker") {
-        return work(&Work::parse_from(&arguments[1..]).options);
+    match arguments.get(1).and_then(|word| word.to_str()) {
+        Some("worker") => work(&Work::parse_from(&arguments[1..]).options),
+        // `kindred query` makes of its pipeline file what stands here.
+        Some("query") if arguments.iter().any(|word| word == "--workers") => {
+            Query::parse_from(&arguments[1..]).run()
+        }
+        _ => cli::main_with(Some(engine)),
     }
-    cli::main_with(Some(engine))
 }
 
 fn engine(options: &Distributed) -> kindred_core::Result<Box<dyn Engine>> {

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-const RUNS: u32 = 10;
+pub(crate) const RUNS: u32 = 10;
+
+/// A share of a run, and one of two workers.
+pub(crate) fn random(seed: &mut u64) -> (f64, usize) {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (((*seed >> 33) % 1000) as f64 / 1000.0, ((*seed >> 50) % 2) as usize)
+}
 
 /// Runs a pass while one of two workers is killed somewhere in it, as often as asked; every answer is right.
 #[test]
@@ -35,9 +41,8 @@ fn a_killed_worker_changes_no_answer() {
     })));
     let (mut seed, mut disturbed, mut slowest) = (0x9e37_79b9_u64, 0, Duration::ZERO);
     for run in 0..runs {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let wait = takes.mul_f64(((seed >> 33) % 1000) as f64 / 1000.0);
-        let victim = &mut workers[((seed >> 50) % 2) as usize];
+        let (share, victim) = random(&mut seed);
+        let (wait, victim) = (takes.mul_f64(share), &mut workers[victim]);
         let before = lost.load(Ordering::Relaxed);
         let (passed, took) = std::thread::scope(|scope| {
             scope.spawn(|| {

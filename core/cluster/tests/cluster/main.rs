@@ -12,6 +12,7 @@ mod faults;
 mod kills;
 mod processes;
 mod retail;
+mod sql;
 
 // Linked, so that they register themselves as they do in the binary.
 use kindred_plugin_file_events as _;
