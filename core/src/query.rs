@@ -38,8 +38,10 @@ pub fn published(pipeline: &Pipeline) -> PathBuf {
 /// When the store or the disk fails.
 pub fn refresh(store: &mut Store, dir: &Path, moment: Moment) -> Result<Manifest> {
     let fresh = |manifest: &Manifest| {
-        let expired = Moment { as_of_us: manifest.as_of_us, retention_us: manifest.retention_us }.expired_us();
-        manifest.commit == store.totals.commits && moment.expired_us().abs_diff(expired) < DAY_US.unsigned_abs()
+        let expired =
+            Moment { as_of_us: manifest.as_of_us, retention_us: manifest.retention_us }.expired_us();
+        manifest.commit == store.totals.commits
+            && moment.expired_us().abs_diff(expired) < DAY_US.unsigned_abs()
     };
     // What cannot be read is published again.
     if let Some(manifest) = Manifest::find(dir).ok().flatten().filter(fresh) {

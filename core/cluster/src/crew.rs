@@ -155,7 +155,9 @@ impl Crew {
             let there: Vec<usize> =
                 (0..self.workers.len()).filter(|at| self.workers[*at].present.is_some()).collect();
             for &at in &there {
-                let Worker { present: Some((client, slots)), visit, .. } = &mut self.workers[at] else { continue };
+                let Worker { present: Some((client, slots)), visit, .. } = &mut self.workers[at] else {
+                    continue;
+                };
                 if *slots == 0 {
                     continue;
                 }

@@ -132,7 +132,8 @@ impl PhysicalExtensionCodec for BucketCodec {
         _: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(bytes) = bytes.strip_prefix(MARK) else { return internal_err!("not a bucket") };
-        let job = postcard::from_bytes(bytes).map_err(|e| exec_datafusion_err!("the job cannot be read: {e}"))?;
+        let job =
+            postcard::from_bytes(bytes).map_err(|e| exec_datafusion_err!("the job cannot be read: {e}"))?;
         Ok(Arc::new(BucketExec::with(job, self.sessions.clone())))
     }
 

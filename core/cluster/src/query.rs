@@ -42,7 +42,9 @@ impl Query {
     pub fn run(&self) -> ExitCode {
         log::set_verbose(self.verbose);
         let patience = Patience { deadline: self.deadline, retries: self.retries };
-        run(&self.arguments, async |arguments: &Arguments| until_done(&self.workers, patience, arguments).await)
+        run(&self.arguments, async |arguments: &Arguments| {
+            until_done(&self.workers, patience, arguments).await
+        })
     }
 }
 
@@ -56,11 +58,7 @@ fn deadline(text: &str) -> Result<Duration, String> {
 
 /// The answer of the first try that went well; or the query's own failure, which is one that two tries in a row agree on;
 /// or what became of the last try.
-async fn until_done(
-    workers: &[String],
-    patience: Patience,
-    arguments: &Arguments,
-) -> Result<Answer, Error> {
+async fn until_done(workers: &[String], patience: Patience, arguments: &Arguments) -> Result<Answer, Error> {
     let (mut tried, mut last, mut pause) = (0, String::new(), PAUSE);
     loop {
         let failed = match tokio::time::timeout(patience.deadline, once(workers, arguments)).await {

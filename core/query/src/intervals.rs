@@ -127,13 +127,15 @@ fn length(expr: Expr, schema: &DFSchema) -> Result<Option<Length>> {
         Expr::Literal(ScalarValue::IntervalMonthDayNano(None) | ScalarValue::Null, _) => {
             Some(Length::Nanoseconds(None))
         }
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.months == 0 => {
-            Some(Length::Nanoseconds(Some(i128::from(i.days) * 86_400_000_000_000 + i128::from(i.nanoseconds))))
-        }
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(i)), _) if i.months == 0 => Some(
+            Length::Nanoseconds(Some(i128::from(i.days) * 86_400_000_000_000 + i128::from(i.nanoseconds))),
+        ),
         Expr::Literal(ScalarValue::IntervalDayTime(Some(i)), _) => Some(Length::Nanoseconds(Some(
             i128::from(i.days) * 86_400_000_000_000 + i128::from(i.milliseconds) * 1_000_000,
         ))),
-        Expr::Cast(Cast { expr, field }) if matches!(field.data_type(), DataType::Interval(IntervalUnit::MonthDayNano)) => {
+        Expr::Cast(Cast { expr, field })
+            if matches!(field.data_type(), DataType::Interval(IntervalUnit::MonthDayNano)) =>
+        {
             match expr.get_type(schema)? {
                 DataType::Duration(unit) => Some(Length::Difference(*expr, unit)),
                 DataType::Interval(_) => length(*expr, schema)?,

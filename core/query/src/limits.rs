@@ -76,7 +76,9 @@ mod tests {
         assert_eq!(size("2GiB"), Ok(2 << 30));
         assert_eq!(size("500 MB"), Ok(500_000_000));
         assert_eq!(size("100000000"), Ok(100_000_000));
-        for bad in ["", "GiB", "2 apples", "1.5GiB", "-1GiB", "1MiB", "99999999999999999999", "99999999999TiB"] {
+        for bad in
+            ["", "GiB", "2 apples", "1.5GiB", "-1GiB", "1MiB", "99999999999999999999", "99999999999TiB"]
+        {
             assert!(size(bad).is_err(), "{bad}");
         }
         assert_eq!(time("90s"), Ok(SignedDuration::from_secs(90)));

@@ -75,7 +75,8 @@ impl Session {
     pub(crate) async fn plan(&self, sql: &str) -> Result<Query<'_>> {
         let state = self.state();
         let plan = state.create_logical_plan(sql).await.map_err(Error::Plan)?;
-        let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let reads =
+            SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads.verify_plan(&plan).map_err(|e| Error::Refused(refusal(&e)))?;
         // Analysis finds what planning leaves; a segment that is only checked must not go on to run.
         state.optimize(&plan).map_err(Error::Plan)?;
@@ -132,7 +133,10 @@ fn runtime(spill: &Path, memory: u64) -> Result<RuntimeEnv, DataFusionError> {
 fn url(path: &Path) -> Result<ListingTableUrl> {
     let whole = std::path::absolute(path).map_err(Error::io(path))?;
     let url = Url::from_file_path(&whole).map_err(|()| {
-        Error::io(&whole)(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a path that can be named"))
+        Error::io(&whole)(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "not a path that can be named",
+        ))
     })?;
     ListingTableUrl::try_new(url, None).map_err(Error::Engine)
 }

@@ -59,7 +59,8 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
     let mut command = engine.command(&dir, as_of_us);
     command.args(json.then_some("--json")).args(options.csv.then_some("--csv"));
     let limit = options.limit.map(|rows| rows.to_string());
-    for (name, value) in [("--memory", &options.memory), ("--timeout", &options.timeout), ("--limit", &limit)] {
+    for (name, value) in [("--memory", &options.memory), ("--timeout", &options.timeout), ("--limit", &limit)]
+    {
         if let Some(value) = value {
             command.args([name, value]);
         }
@@ -70,6 +71,9 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
     let status = command.arg("--").arg(&options.sql).status().map_err(Error::io("kindred-query"))?;
     match query::ended(status) {
         Some(how) => Err(Error::Query(how).into()),
-        None => Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from)),
+        None => Ok(status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from)),
     }
 }

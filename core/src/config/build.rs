@@ -206,7 +206,14 @@ impl<'a> Build<'a> {
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
             let depends_on = facts.depends_on;
-            out.push(Segment { name: key.clone(), title, plugin: table.plugin, config: json, depends_on, sql });
+            out.push(Segment {
+                name: key.clone(),
+                title,
+                plugin: table.plugin,
+                config: json,
+                depends_on,
+                sql,
+            });
             configs.push(config);
         }
         self.dependencies(&out, &configs);
@@ -217,7 +224,8 @@ impl<'a> Build<'a> {
     fn sql(&mut self, node: &Node, table: &SegmentTable, path: &str) -> Option<Sql> {
         let Some(text) = &table.sql else {
             if let Some(entry) = node.entry("every") {
-                let problem = Problem::at(&entry.key_span, format!("`{path}.every` is for segments with `sql`"));
+                let problem =
+                    Problem::at(&entry.key_span, format!("`{path}.every` is for segments with `sql`"));
                 let help = "take it out: rules are evaluated whenever something changes";
                 self.problems.push(problem.found("there is no `sql`").help(help));
             }
@@ -226,7 +234,8 @@ impl<'a> Build<'a> {
         for other in ["rule", "plugin", "config"] {
             if let Some(entry) = node.entry(other) {
                 let problem = Problem::at(&entry.key_span, format!("`{path}` has `sql` and `{other}`"));
-                self.problems.push(problem.found("the second").help(format!("keep one of `sql` and `{other}`")));
+                self.problems
+                    .push(problem.found("the second").help(format!("keep one of `sql` and `{other}`")));
             }
         }
         if text.trim().is_empty() {
@@ -235,7 +244,8 @@ impl<'a> Build<'a> {
         }
         let every_us = table.every.as_ref().map(|every| {
             age::period(every).unwrap_or_else(|why| {
-                let problem = Problem::at(&node.span_of("every"), format!("`{path}.every` is not a period: {why}"));
+                let problem =
+                    Problem::at(&node.span_of("every"), format!("`{path}.every` is not a period: {why}"));
                 self.problems.push(problem.found("not a period").help(age::PERIODS));
                 0
             })

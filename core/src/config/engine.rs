@@ -16,15 +16,11 @@ const DEADLINE_HELP: &str = "write a number and a unit up to a day: `500 ms`, `6
 const WORKER_HELP: &str = "write HOST:PORT, such as `127.0.0.1:7701`, as given to `kindred worker --listen`";
 
 /// The engine that the table asks for; it counts only when no problem was found.
-pub(super) fn read(
-    table: EngineTable,
-    node: &Node,
-    base_dir: &Path,
-    problems: &mut Vec<Problem>,
-) -> Engine {
+pub(super) fn read(table: EngineTable, node: &Node, base_dir: &Path, problems: &mut Vec<Problem>) -> Engine {
     if table.kind == EngineKind::Embedded {
         // A kind that is not allowed has its problem, and so has a key that is not known.
-        let is_meant = node.get("kind").is_none_or(|n| matches!(&n.value, Value::Text(t) if t.value == "embedded"));
+        let is_meant =
+            node.get("kind").is_none_or(|n| matches!(&n.value, Value::Text(t) if t.value == "embedded"));
         for entry in node.entries().iter().filter(|entry| is_meant && OTHERS.contains(&entry.key.as_str())) {
             let message = format!("`engine.{}` is for the distributed engine", entry.key);
             let problem = Problem::at(&entry.key_span, message).found("the engine is `embedded`");
@@ -113,7 +109,9 @@ mod tests {
         for good in ["127.0.0.1:7701", "worker-1.local:1", "[::1]:7701"] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["127.0.0.1", ":7701", "host:0", "host:99999", "http://host:1", "a b:1", "::1:7701", "[x]:1"] {
+        for bad in
+            ["127.0.0.1", ":7701", "host:0", "host:99999", "http://host:1", "a b:1", "::1:7701", "[x]:1"]
+        {
             assert!(!is_address(bad), "{bad}");
         }
     }

@@ -150,7 +150,8 @@ impl Segments {
         moment: Moment,
     ) -> Result<()> {
         let whole = self.is_redefined();
-        let profiles: Vec<u32> = if whole { store.identity.all().collect() } else { profiles.iter().collect() };
+        let profiles: Vec<u32> =
+            if whole { store.identity.all().collect() } else { profiles.iter().collect() };
         let mut due: BTreeMap<u32, i64> = BTreeMap::new();
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {

@@ -52,7 +52,12 @@ impl SqlSegments {
         let segment = |s: &crate::config::Segment| {
             let sql = s.sql.as_ref()?;
             let definition = xxh3_64(sql.text.as_bytes());
-            Some(SqlSegment { name: s.name.clone(), text: sql.text.clone(), definition, every_us: sql.every_us })
+            Some(SqlSegment {
+                name: s.name.clone(),
+                text: sql.text.clone(),
+                definition,
+                every_us: sql.every_us,
+            })
         };
         let segments = pipeline.segments.iter().filter_map(segment).collect();
         Self { segments, published: query::published(pipeline), engine: pipeline.engine.clone() }

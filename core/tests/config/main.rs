@@ -6,8 +6,8 @@
 mod plugins;
 
 use kindred_core::config::{
-    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
-    schema,
+    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems,
+    Transient, load, load_text, schema,
 };
 use kindred_plugin_api::Mode;
 use plugins::Shelf;

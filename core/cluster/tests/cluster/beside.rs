@@ -41,7 +41,8 @@ fn kindred_finds_the_cluster_beside_it() {
     child.wait().unwrap();
     assert!(line.starts_with("worker: listening on 127.0.0.1:"), "{line}");
 
-    fs::write(dir.path().join("events.csv"), "id,cookie,time,event\n1,a,2026-01-01T00:00:00Z,view\n").unwrap();
+    fs::write(dir.path().join("events.csv"), "id,cookie,time,event\n1,a,2026-01-01T00:00:00Z,view\n")
+        .unwrap();
     let worker = Process::start(&dir.path().join("shared"));
     let pipeline = format!(
         "[pipeline]\nstore = 'store'\nclock = 'events'\n\

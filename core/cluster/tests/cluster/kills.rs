@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-pub(crate) const RUNS: u32 = 10;
+/// How many.
+pub(crate) fn runs() -> u32 {
+    std::env::var("KINDRED_KILLS").map_or(10, |runs| runs.parse().expect("a number of runs"))
+}
 
 /// A share of a run, and one of two workers.
 pub(crate) fn random(seed: &mut u64) -> (f64, usize) {
@@ -21,7 +24,7 @@ pub(crate) fn random(seed: &mut u64) -> (f64, usize) {
 /// Runs a pass while one of two workers is killed somewhere in it, as often as asked; every answer is right.
 #[test]
 fn a_killed_worker_changes_no_answer() {
-    let runs = std::env::var("KINDRED_KILLS").map_or(RUNS, |runs| runs.parse().expect("a number of runs"));
+    let runs = runs();
     let mut house = House::generated(30_000, 800_000);
     let shared = house.shared();
     let mut workers = [Process::start(&shared), Process::start(&shared)];

@@ -106,7 +106,10 @@ impl House {
         let registry = Registry::new();
         let pipeline = config::load(&file, &[], &registry).unwrap_or_else(|problems| panic!("{problems}"));
         step::run(&pipeline, &registry, &Silent, &Arc::default()).unwrap();
-        let store = Store::existing(&pipeline.store).unwrap();
+        let mut store = Store::existing(&pipeline.store).unwrap();
+        let all: Vec<u32> = store.identity.all().collect();
+        let mut denied = |profile: &&u32| !store.profiles.get(&store.tables, **profile).unwrap().consents();
+        assert!(all.iter().filter(&mut denied).count() > all.len() / 50, "some do not consent");
         let groups = group::open(&pipeline, &registry, &store, |_, _| Ok(None)).unwrap();
         Self { dir, pipeline, store, groups }
     }
@@ -200,11 +203,19 @@ fn write_events(mut csv: impl Write, profiles: u32, events: u32) {
         // The first profiles have many more events than the last.
         let cookie = next(profiles).min(next(profiles));
         let (day, second) = (1 + next(28), next(86_400));
-        let time = format!("2026-01-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60);
+        let time =
+            format!("2026-01-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60);
         let (event, category) = (EVENTS[next(4) as usize], CATEGORIES[next(5) as usize]);
-        let (amount, consent) = (next(10_000), if cookie % 17 == 3 { "denied" } else { "granted" });
-        writeln!(csv, "{id},c{cookie},{time},{event},{category},{}.{:02},{consent}", amount / 100, amount % 100)
-            .unwrap();
+        // Some change their mind on the last days; the row that says so is not kept.
+        let consent = if cookie % 17 == 3 && day > 26 { "denied" } else { "granted" };
+        let amount = next(10_000);
+        writeln!(
+            csv,
+            "{id},c{cookie},{time},{event},{category},{}.{:02},{consent}",
+            amount / 100,
+            amount % 100
+        )
+        .unwrap();
     }
     csv.flush().unwrap();
 }

@@ -33,7 +33,8 @@ pub(crate) async fn write(mut rows: Rows) -> Result<()> {
     let mut members = RoaringBitmap::new();
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        let column = batch.column_by_name(PROFILE_ID).ok_or_else(|| Error::Segment("it is not there".into()))?;
+        let column =
+            batch.column_by_name(PROFILE_ID).ok_or_else(|| Error::Segment("it is not there".into()))?;
         for number in cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten() {
             let profile = u32::try_from(number)
                 .map_err(|_| Error::Segment(format!("{number} is not the number of a profile")))?;
