@@ -85,7 +85,8 @@ impl Engine {
         if let Some(as_of) = crate::step::text(as_of_us) {
             command.args(["--as-of", &as_of]);
         }
-        command.stdin(Stdio::null());
+        // What it says is for the operator.
+        command.stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
         command
     }
 

@@ -139,6 +139,7 @@ fn length(expr: Expr, schema: &DFSchema) -> Result<Option<Length>> {
             match expr.get_type(schema)? {
                 DataType::Duration(unit) => Some(Length::Difference(*expr, unit)),
                 DataType::Interval(_) => length(*expr, schema)?,
+                DataType::Null => Some(Length::Nanoseconds(None)),
                 _ => None,
             }
         }

@@ -19,18 +19,17 @@ use datafusion::{
         SendableRecordBatchStream, SessionState, SessionStateBuilder,
         context::{SQLOptions, SessionContext},
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
+        memory_pool::FairSpillPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    logical_expr::LogicalPlan,
+    optimizer::AnalyzerRule,
     prelude::SessionConfig,
 };
 use kindred_core::publish::{Table, read::Snapshot};
-use std::{num::NonZeroUsize, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 use url::Url;
-
-/// Operators that an error about memory names.
-const NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 
 /// Tables, ready to be asked.
 pub(crate) struct Session {
@@ -39,7 +38,7 @@ pub(crate) struct Session {
     _snapshot: Snapshot,
     as_of_us: i64,
     /// Removed with everything in it when the session ends.
-    spill: TempDir,
+    _spill: TempDir,
 }
 
 /// A planned query; the files that it reads stay as long as it lives.
@@ -68,7 +67,7 @@ impl Session {
             register(&context, table.name(), urls).await.map_err(Error::Engine)?;
         }
         let as_of_us = arguments.as_of.map_or(snapshot.manifest().as_of_us, |time| time.as_microsecond());
-        Ok(Self { context, _snapshot: snapshot, as_of_us, spill })
+        Ok(Self { context, _snapshot: snapshot, as_of_us, _spill: spill })
     }
 
     /// Plans one query, which may read and nothing else.
@@ -78,8 +77,9 @@ impl Session {
         let reads =
             SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         reads.verify_plan(&plan).map_err(|e| Error::Refused(refusal(&e)))?;
-        // Analysis finds what planning leaves; a segment that is only checked must not go on to run.
-        state.optimize(&plan).map_err(Error::Plan)?;
+        // Analysis finds what planning leaves, types above all; it is done here, so that it is told as a wrong query.
+        let nothing = |_: &LogicalPlan, _: &dyn AnalyzerRule| {};
+        state.analyzer().execute_and_check(plan.clone(), state.config_options(), nothing).map_err(Error::Plan)?;
         Ok(Query { frame: DataFrame::new(state, plan), _session: self })
     }
 
@@ -89,13 +89,6 @@ impl Session {
         state.execution_props_mut().query_execution_start_time =
             chrono::DateTime::from_timestamp_micros(self.as_of_us);
         state
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // What cannot be removed is in a folder for temporary files.
-        let _ = std::fs::remove_dir_all(self.spill.path());
     }
 }
 
@@ -124,10 +117,7 @@ fn config() -> SessionConfig {
 fn runtime(spill: &Path, memory: u64) -> Result<RuntimeEnv, DataFusionError> {
     let pool = FairSpillPool::new(usize::try_from(memory / 2).unwrap_or(usize::MAX));
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.to_owned()]));
-    RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED)))
-        .with_disk_manager_builder(disk)
-        .build()
+    RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build()
 }
 
 fn url(path: &Path) -> Result<ListingTableUrl> {
