@@ -79,7 +79,10 @@ impl Session {
         reads.verify_plan(&plan).map_err(|e| Error::Refused(refusal(&e)))?;
         // Analysis finds what planning leaves, types above all; it is done here, so that it is told as a wrong query.
         let nothing = |_: &LogicalPlan, _: &dyn AnalyzerRule| {};
-        state.analyzer().execute_and_check(plan.clone(), state.config_options(), nothing).map_err(Error::Plan)?;
+        state
+            .analyzer()
+            .execute_and_check(plan.clone(), state.config_options(), nothing)
+            .map_err(Error::Plan)?;
         Ok(Query { frame: DataFrame::new(state, plan), _session: self })
     }
 
