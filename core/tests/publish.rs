@@ -175,8 +175,7 @@ fn store(dir: &Path, events: &[Event], links: &[(u8, u8)]) -> Store {
         ("event_time".to_owned(), Arc::new(times) as ArrayRef),
         ("event".to_owned(), store.columns.store("event", &names).unwrap()),
     ]);
-    let ties: Vec<u128> = (0..events.len() as u128).collect();
-    let segment = Segment::from_rows(&profiles, &ties, columns).unwrap();
+    let segment = Segment::from_rows(&profiles, columns, &store.columns).unwrap();
     let mut change = store.tables.change();
     let staged = store.stage(&mut change, Some(segment), i64::MIN).unwrap();
     store.commit(change, staged).unwrap();

@@ -30,7 +30,7 @@ fn name(code: u8) -> &'static str {
     ["view", "cart", "buy", "leave"][code as usize]
 }
 
-fn put(store: &mut Store, step: &[Event], ties: &mut u128) {
+fn put(store: &mut Store, step: &[Event]) {
     let times = TimestampMicrosecondArray::from_iter_values(step.iter().map(|e| e.1)).with_timezone("+00:00");
     let names: ArrayRef = Arc::new(StringArray::from_iter_values(step.iter().map(|e| name(e.2))));
     let amounts: ArrayRef = Arc::new(Float64Array::from_iter(step.iter().map(|e| e.3.map(f64::from))));
@@ -40,26 +40,38 @@ fn put(store: &mut Store, step: &[Event], ties: &mut u128) {
         ("event".to_owned(), store.columns.store("event", &names).unwrap()),
         ("amount".to_owned(), store.columns.store("amount", &amounts).unwrap()),
     ]);
-    let order: Vec<u128> = step
-        .iter()
-        .map(|_| {
-            *ties += 1;
-            *ties
-        })
-        .collect();
     let profiles: Vec<u32> = step.iter().map(|e| e.0).collect();
-    let segment = Segment::from_rows(&profiles, &order, columns).unwrap();
+    let segment = Segment::from_rows(&profiles, columns, &store.columns).unwrap();
     let mut change = store.tables.change();
     let staged = store.stage(&mut change, Some(segment), i64::MIN).unwrap();
     store.commit(change, staged).unwrap();
 }
 
+/// All events just as they come out.
+fn in_order(store: &mut Store) -> Vec<(i64, String, Option<i64>)> {
+    let profiles: Vec<u32> = (0..12).collect();
+    let fields =
+        ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap()).into_iter().collect();
+    let span = Span { after_us: i64::MIN, until_us: i64::MAX };
+    let found = store.events.gather(&profiles, &store.identity, &fields, span, &mut store.columns).unwrap();
+    let events = found.events.values().as_struct().clone();
+    let names = arrow::compute::cast(events.column(1), &DataType::Utf8).unwrap();
+    let times = events.column(0).as_primitive::<TimestampMicrosecondType>();
+    let amounts = events.column(2).as_primitive::<Float64Type>();
+    let row = |i| {
+        let amount = amounts.is_valid(i).then(|| amounts.value(i) as i64);
+        (times.value(i), names.as_string::<i32>().value(i).to_owned(), amount)
+    };
+    (0..events.len()).map(row).collect()
+}
+
 /// What the store answers for all profiles, as plain rows, sorted within equal times.
 fn read(store: &mut Store, span: Span) -> Vec<Vec<Event>> {
-    let profiles: Vec<Vec<u32>> = (0..12).map(|p| vec![p]).collect();
+    let profiles: Vec<u32> = (0..12).collect();
     let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
     let fields = fields.into_iter().collect();
-    let gathered = store.events.gather(&profiles, &fields, span, &mut store.columns).unwrap();
+    let gathered =
+        store.events.gather(&profiles, &store.identity, &fields, span, &mut store.columns).unwrap();
     let mut answer = Vec::new();
     for profile in 0..12_usize {
         let list = gathered.events.value(profile);
@@ -99,11 +111,10 @@ proptest! {
     fn events_come_out_as_they_went_in(steps in events(), after in -10_i64..300, width in 0_i64..400) {
         let dir = tempfile::tempdir().unwrap();
         let span = Span { after_us: after, until_us: after + width };
-        let mut ties = 0;
         {
             let mut store = Store::open(dir.path()).unwrap();
             for step in &steps {
-                put(&mut store, step, &mut ties);
+                put(&mut store, step);
             }
             prop_assert_eq!(read(&mut store, span), expected(&steps, span));
         }
@@ -114,10 +125,31 @@ proptest! {
         prop_assert!(files <= 12, "small segments are merged: {} files", files);
     }
 
+    /// Events of one profile and one moment come out in one order, whatever order and steps they came in.
     #[test]
-    fn time_keys_sort_as_times_do(a in any::<i64>(), b in any::<i64>()) {
-        prop_assert_eq!(a.cmp(&b), tables::time_key(a).cmp(&tables::time_key(b)));
-        prop_assert_eq!(tables::key_time(&tables::time_key(a)), Some(a));
+    fn arrival_plays_no_part(
+        events in proptest::collection::vec((0_u32..3, 0_i64..4, 0_u8..4, proptest::option::of(0_i32..3)), 1..40),
+        cuts in proptest::collection::vec(1_usize..9, 1..12),
+        seed in any::<u64>(),
+    ) {
+        let mut orders: Vec<Vec<(i64, String, Option<i64>)>> = Vec::new();
+        for round in 0..2_u64 {
+            let mut shuffled = events.clone();
+            if round == 1 {
+                shuffled.sort_by_key(|e| xxhash_rust::xxh3::xxh3_64_with_seed(format!("{e:?}").as_bytes(), seed));
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = Store::open(dir.path()).unwrap();
+            let mut rest = &shuffled[..];
+            for cut in cuts.iter().cycle() {
+                let (step, more) = rest.split_at((*cut).min(rest.len()));
+                put(&mut store, step);
+                rest = more;
+                if rest.is_empty() { break; }
+            }
+            orders.push(in_order(&mut store));
+        }
+        prop_assert_eq!(&orders[0], &orders[1]);
     }
 
     /// Identifiers that are linked, in any order, end in one profile; the others do not.

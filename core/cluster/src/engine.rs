@@ -11,7 +11,7 @@ use kindred_core::{
     publish::{self, Manifest, Table, read::Snapshot},
     segment::{
         bitmap, bytes,
-        engine::{Engine, Pass, Passed},
+        engine::{Engine, FullPass, Passed},
     },
     store::Store,
 };
@@ -78,7 +78,7 @@ impl Cluster {
 }
 
 impl Engine for Cluster {
-    fn evaluate(&mut self, store: &mut Store, pass: &Pass<'_>) -> Result<Passed> {
+    fn evaluate(&mut self, store: &mut Store, pass: &FullPass<'_>) -> Result<Passed> {
         let manifest = self.publish(store, pass.moment)?.clone();
         let jobs = jobs(&manifest, pass)?;
         let reads_events = pass.schema.column_with_name(names::EVENTS).is_some();
@@ -113,7 +113,7 @@ impl Engine for Cluster {
 }
 
 /// One job for each bucket in which there are profiles.
-fn jobs(manifest: &Manifest, pass: &Pass<'_>) -> Result<Vec<Job>> {
+fn jobs(manifest: &Manifest, pass: &FullPass<'_>) -> Result<Vec<Job>> {
     let whole = Job {
         pass: 0,
         generation: manifest.generation.clone(),
@@ -140,7 +140,7 @@ fn jobs(manifest: &Manifest, pass: &Pass<'_>) -> Result<Vec<Job>> {
 }
 
 /// By bucket, the members of each audience that the pass refers to.
-fn members(buckets: u32, pass: &Pass<'_>) -> Vec<BTreeMap<String, RoaringBitmap>> {
+fn members(buckets: u32, pass: &FullPass<'_>) -> Vec<BTreeMap<String, RoaringBitmap>> {
     let names = pass.schema.fields().iter().filter_map(|field| field.name().strip_prefix(names::IN));
     let names: Vec<&str> = names.collect();
     let none = names.iter().map(|name| ((*name).to_owned(), RoaringBitmap::new()));

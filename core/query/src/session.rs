@@ -27,9 +27,16 @@ use datafusion::{
     prelude::SessionConfig,
 };
 use kindred_core::publish::{Table, read::Snapshot};
-use std::{path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::Arc,
+};
 use tempfile::TempDir;
 use url::Url;
+
+/// How folders for what does not fit into memory are called.
+const SPILL: &str = "kindred-query-";
 
 /// Tables, ready to be asked.
 pub(crate) struct Session {
@@ -37,8 +44,7 @@ pub(crate) struct Session {
     /// The files stay as long as it lives.
     _snapshot: Snapshot,
     as_of_us: i64,
-    /// Removed with everything in it when the session ends.
-    _spill: TempDir,
+    _spill: Spill,
 }
 
 /// A planned query; the files that it reads stay as long as it lives.
@@ -52,9 +58,8 @@ impl Session {
     pub(crate) async fn open(arguments: &Arguments, prepare: Prepare<'_>) -> Result<Self> {
         let snapshot = Snapshot::open(&arguments.snapshot)?;
         let parent = arguments.spill.clone().unwrap_or_else(std::env::temp_dir);
-        let spill = tempfile::Builder::new().prefix("kindred-query-").tempdir_in(&parent);
-        let spill = spill.map_err(Error::io(parent))?;
-        let runtime = runtime(spill.path(), limits::memory(arguments)).map_err(Error::Engine)?;
+        let spill = Spill::new(&parent).map_err(Error::io(parent))?;
+        let runtime = runtime(spill.folder.path(), limits::memory(arguments)).map_err(Error::Engine)?;
         let builder = SessionStateBuilder::new()
             .with_config(config())
             .with_runtime_env(Arc::new(runtime))
@@ -92,6 +97,35 @@ impl Session {
         state.execution_props_mut().query_execution_start_time =
             chrono::DateTime::from_timestamp_micros(self.as_of_us);
         state
+    }
+}
+
+/// A folder for what does not fit into memory, removed with everything in it when the session ends.
+struct Spill {
+    folder: TempDir,
+    /// Locked while the process lives.
+    _lock: File,
+}
+
+impl Spill {
+    /// Makes one, and removes those of processes that the system stopped.
+    fn new(parent: &Path) -> std::io::Result<Self> {
+        for entry in fs::read_dir(parent)?.flatten() {
+            let ours = entry.file_name().to_string_lossy().starts_with(SPILL);
+            if ours && File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok()) {
+                // What cannot be removed is not worth an error of this query.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+        loop {
+            let folder = tempfile::Builder::new().prefix(SPILL).tempdir_in(parent)?;
+            // Another process may have taken it for a leftover before it was locked.
+            let Ok(lock) = File::open(folder.path()) else { continue };
+            lock.lock()?;
+            if folder.path().exists() {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
     }
 }
 

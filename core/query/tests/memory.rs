@@ -81,6 +81,11 @@ fn what_the_engine_does_not_count_is_capped_too() {
     assert!(said(&output).contains("memory allocation of"), "{}", said(&output));
     assert!(query::ended(output.status).unwrap().contains("more memory than --memory allows"));
     assert!(most <= CAP, "{most} bytes");
+    let left = || fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left(), 3, "who is stopped leaves a folder");
+    let (next, _) = ask(dir.path(), CAP, "SELECT 1");
+    assert!(next.status.success(), "{}", said(&next));
+    assert_eq!(left(), 2, "and the next removes it");
 }
 
 /// A sort of more than fits is done on disk, and leaves nothing there.

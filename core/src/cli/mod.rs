@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
 
+mod bench;
 mod beside;
 mod check;
 mod inspect;
@@ -56,6 +57,8 @@ enum Command {
     /// Plugins: built in, or in libraries.
     #[command(subcommand)]
     Plugin(plugins::Command),
+    /// Measure how quickly this machine answers for the stored profiles; commits and sends nothing.
+    Bench(bench::Options),
     /// Do jobs for pipelines with the distributed engine; see `kindred worker --help`.
     #[command(disable_help_flag = true)]
     Worker(Elsewhere),
@@ -119,6 +122,7 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
         Command::Query(options) => query::run(&registry, options, cli.json),
         Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
+        Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Worker(elsewhere) => {
             let arguments = [OsString::from("worker")].into_iter().chain(elsewhere.rest.clone());
             Err(beside::go_on_as(beside::CLUSTER, arguments).into())

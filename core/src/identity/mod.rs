@@ -2,13 +2,14 @@
 //! belonged to two profiles, the one with the higher number is merged into the other.
 //!
 //! Profiles are dense numbers. Events of a merged profile stay where they are and are found through
-//! [`Identity::numbers`].
+//! [`Identity::merged_into`].
 
 use crate::{
     Result,
     profile::Profiles,
     store::tables::{self, Change, Tables, number, profile_key},
 };
+use roaring::RoaringBitmap;
 use std::collections::{BTreeMap, HashMap};
 
 /// Identifiers kept in memory; beyond this they are read from the database again.
@@ -46,9 +47,14 @@ impl Identity {
         self.next
     }
 
-    /// Every profile that was not merged into another, ascending.
-    pub fn all(&self) -> impl Iterator<Item = u32> {
-        (0..self.next).filter(|profile| !self.merged.contains_key(profile))
+    /// Every profile that was not merged into another.
+    pub fn all(&self) -> RoaringBitmap {
+        let mut all = RoaringBitmap::new();
+        all.insert_range(0..self.next);
+        for merged in self.merged.keys() {
+            all.remove(*merged);
+        }
+        all
     }
 
     /// How many there are.
@@ -69,11 +75,9 @@ impl Identity {
         profile
     }
 
-    /// Every number whose events belong to the profile.
-    pub fn numbers(&self, profile: u32) -> Vec<u32> {
-        let mut all = vec![profile];
-        all.extend(self.numbers.get(&profile).into_iter().flatten());
-        all
+    /// The numbers that were merged into a profile; their events belong to it.
+    pub fn merged_into(&self, profile: u32) -> &[u32] {
+        if self.numbers.is_empty() { &[] } else { self.numbers.get(&profile).map_or(&[], Vec::as_slice) }
     }
 
     /// The profile of an identifier, if it is known.

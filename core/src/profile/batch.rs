@@ -1,16 +1,16 @@
 //! Profile batches: what a segmentation sees, built from profiles, segments of events and memberships.
 
-use super::{Profile, Value};
+use super::Profile;
 use crate::{
     Error, Result,
-    store::{Store, columns::ColumnType, events::Span},
+    store::{Store, events::Span},
 };
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-        StringBuilder, StructBuilder, TimestampMicrosecondArray, UInt32Array,
+        ArrayRef, BooleanArray, DictionaryArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
+        StructBuilder, TimestampMicrosecondArray, UInt32Array,
     },
-    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UInt32Type},
 };
 use kindred_plugin_api::{
     Needs,
@@ -41,10 +41,10 @@ pub fn catalog<'a>(store: &Store, segments: impl Iterator<Item = &'a str>) -> Sc
         Field::new(names::PROFILE, DataType::UInt32, false),
         Field::new(names::AS_OF, api::timestamp(), false),
         Field::new(names::IDENTIFIERS, names::identifiers(), false),
-        Field::new(CONSENT, DataType::Utf8, false),
+        Field::new(CONSENT, api::coded(), false),
     ];
     for (name, kind) in store.profiles.attributes() {
-        fields.push(Field::new(format!("{ATTR}{name}"), kind.plain(), true));
+        fields.push(Field::new(format!("{ATTR}{name}"), kind.shown(), true));
     }
     fields.extend(segments.map(|name| Field::new(format!("{}{name}", names::IN), DataType::Boolean, false)));
     let events: Vec<FieldRef> =
@@ -120,16 +120,7 @@ pub fn build(
     look_back_us: Option<i64>,
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<(RecordBatch, Vec<Option<i64>>)> {
-    let mut records = Vec::new();
-    let reads_profiles = schema
-        .fields()
-        .iter()
-        .any(|f| f.name().starts_with(ATTR) || [names::IDENTIFIERS, CONSENT].contains(&f.name().as_str()));
-    if reads_profiles {
-        for profile in profiles {
-            records.push(store.profiles.get(&store.tables, *profile)?);
-        }
-    }
+    store.profiles.prepare(&store.tables, profiles)?;
     let mut next_us = vec![None; profiles.len()];
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
@@ -139,8 +130,12 @@ pub fn build(
                 TimestampMicrosecondArray::from_value(moment.as_of_us, profiles.len())
                     .with_timezone("+00:00"),
             ),
-            names::IDENTIFIERS => identifiers(records.iter().map(|r| &**r)),
-            CONSENT => Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),
+            names::IDENTIFIERS => {
+                let records = profiles.iter().map(|p| store.profiles.get(&store.tables, *p));
+                let records = records.collect::<Result<Vec<_>>>()?;
+                identifiers(records.iter().map(|r| &**r))
+            }
+            CONSENT => consent(profiles.iter().map(|p| store.profiles.consents(*p)))?,
             names::EVENTS => {
                 let DataType::List(item) = field.data_type() else { continue };
                 let DataType::Struct(fields) = item.data_type() else { continue };
@@ -149,7 +144,7 @@ pub fn build(
                 events
             }
             name => match (name.strip_prefix(ATTR), name.strip_prefix(names::IN)) {
-                (Some(attribute), _) => attributes(attribute, field, records.iter().map(|r| &**r)),
+                (Some(attribute), _) => store.profiles.column(attribute, profiles)?,
                 (None, Some(segment)) => {
                     let inside = members.get(segment);
                     Arc::new(BooleanArray::from_iter(
@@ -171,10 +166,9 @@ fn events(
     moment: Moment,
     look_back_us: Option<i64>,
 ) -> Result<(ArrayRef, Vec<Option<i64>>)> {
-    let numbers: Vec<Vec<u32>> = profiles.iter().map(|p| store.identity.numbers(*p)).collect();
     let look_back = look_back_us.map_or(i64::MIN, |back| moment.as_of_us.saturating_sub(back));
     let span = Span { after_us: moment.expired_us().max(look_back), until_us: moment.as_of_us };
-    let gathered = store.events.gather(&numbers, fields, span, &mut store.columns)?;
+    let gathered = store.events.gather(profiles, &store.identity, fields, span, &mut store.columns)?;
     Ok((Arc::new(gathered.events), gathered.next_us))
 }
 
@@ -205,32 +199,8 @@ pub fn identifiers<'a>(profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef 
     Arc::new(list.finish())
 }
 
-fn attributes<'a>(name: &str, field: &Field, profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef {
-    let values = profiles.map(|p| p.attributes.get(name).map(|a| &a.value));
-    match ColumnType::of(field.data_type()) {
-        Some(ColumnType::Integer) => Arc::new(Int64Array::from_iter(values.map(|v| match v {
-            Some(Value::Integer(number)) => Some(*number),
-            _ => None,
-        }))),
-        Some(ColumnType::Decimal) => Arc::new(Float64Array::from_iter(values.map(|v| match v {
-            Some(Value::Decimal(number)) => Some(*number),
-            Some(Value::Integer(number)) => Some(*number as f64),
-            _ => None,
-        }))),
-        Some(ColumnType::Boolean) => Arc::new(BooleanArray::from_iter(values.map(|v| match v {
-            Some(Value::Boolean(flag)) => Some(*flag),
-            _ => None,
-        }))),
-        Some(ColumnType::Time) => {
-            let times = values.map(|v| match v {
-                Some(Value::Time(time)) => Some(*time),
-                _ => None,
-            });
-            Arc::new(TimestampMicrosecondArray::from_iter(times).with_timezone("+00:00"))
-        }
-        Some(ColumnType::Text) | None => Arc::new(StringArray::from_iter(values.map(|v| match v {
-            Some(Value::Text(text)) => Some(text.as_str()),
-            _ => None,
-        }))),
-    }
+fn consent(granted: impl Iterator<Item = bool>) -> Result<ArrayRef> {
+    let words = Arc::new(StringArray::from(vec!["denied", "granted"]));
+    let codes = UInt32Array::from_iter_values(granted.map(u32::from));
+    Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, words)?))
 }

@@ -1,6 +1,7 @@
 //! Profiles: identifiers, attributes and consent of one anonymous person. Their events lie in the store's segments.
 
 pub mod batch;
+mod table;
 
 use crate::{
     Result,
@@ -9,11 +10,13 @@ use crate::{
         tables::{self, Change, Tables, profile_key},
     },
 };
+use arrow::array::ArrayRef;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
+use table::Table;
 
 /// Profiles kept in memory; beyond this they are read from the database again.
 const RESIDENT: usize = 1_000_000;
@@ -104,6 +107,9 @@ impl Profile {
 pub struct Profiles {
     resident: HashMap<u32, Arc<Profile>>,
     changed: BTreeSet<u32>,
+    /// What was edited and is not in `table` yet.
+    stale: BTreeSet<u32>,
+    table: Table,
     attributes: BTreeMap<String, ColumnType>,
     attributes_changed: bool,
 }
@@ -124,7 +130,11 @@ impl Profiles {
 
     /// Makes sure that an attribute column exists; a source may change the type of its own.
     pub fn declare(&mut self, name: String, kind: ColumnType) {
-        self.attributes_changed |= self.attributes.insert(name, kind) != Some(kind);
+        let before = self.attributes.insert(name, kind);
+        self.attributes_changed |= before != Some(kind);
+        if before.is_some_and(|before| before != kind) {
+            self.table.retype();
+        }
     }
 
     /// A profile.
@@ -148,7 +158,53 @@ impl Profiles {
     pub fn edit(&mut self, tables: &Tables, profile: u32) -> Result<&mut Profile> {
         self.get(tables, profile)?;
         self.changed.insert(profile);
+        self.stale.insert(profile);
         Ok(Arc::make_mut(self.resident.entry(profile).or_default()))
+    }
+
+    /// Makes attributes and consent of some profiles ready for [`Self::column`] and [`Self::consents`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn prepare(&mut self, tables: &Tables, profiles: &[u32]) -> Result<()> {
+        for profile in std::mem::take(&mut self.stale) {
+            if self.table.missing(profile).is_none() {
+                let record = self.get(tables, profile)?;
+                self.table.set(profile, &record, &self.attributes);
+            }
+        }
+        for profile in profiles {
+            let Some(page) = self.table.missing(*profile) else { continue };
+            for entry in tables.profiles.range(profile_key(page.start)..profile_key(page.end)) {
+                let (key, value) = entry.into_inner()?;
+                if let Some(number) = tables::number(&key) {
+                    self.table.set(number, &postcard::from_bytes(&value)?, &self.attributes);
+                }
+            }
+            // What this step changed is not in the database yet.
+            for number in self.changed.range(page.clone()) {
+                if let Some(record) = self.resident.get(number) {
+                    self.table.set(*number, record, &self.attributes);
+                }
+            }
+            self.table.loaded(&page);
+        }
+        Ok(())
+    }
+
+    /// Whether a prepared profile may be evaluated and sent.
+    pub fn consents(&self, profile: u32) -> bool {
+        self.table.consents(profile)
+    }
+
+    /// An attribute of prepared profiles; text is coded.
+    ///
+    /// # Errors
+    /// When there is no such attribute.
+    pub fn column(&mut self, name: &str, profiles: &[u32]) -> Result<ArrayRef> {
+        let kind = self.attributes.get(name).copied();
+        let kind = kind.ok_or_else(|| crate::Error::Column(format!("there is no attribute `{name}`")))?;
+        self.table.column(name, kind, profiles)
     }
 
     /// Moves everything of one profile to another.

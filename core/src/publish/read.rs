@@ -88,7 +88,7 @@ impl Snapshot {
             Field::new(names::PROFILE, DataType::UInt32, false),
             Field::new(names::AS_OF, api::timestamp(), false),
             Field::new(names::IDENTIFIERS, names::identifiers(), false),
-            Field::new(CONSENT, DataType::Utf8, false),
+            Field::new(CONSENT, api::coded(), false),
         ];
         let profiles = self.schema(Table::Profiles)?;
         let attributes = profiles.fields().iter().filter(|f| f.name().starts_with(ATTR));
@@ -192,42 +192,47 @@ impl Snapshot {
         Ok(granted)
     }
 
-    fn profiles(&self, bucket: u32, schema: &SchemaRef) -> Result<RecordBatch> {
+    /// The rows of a bucket's profiles, text coded by this reader's dictionaries.
+    fn profiles(&mut self, bucket: u32, schema: &SchemaRef) -> Result<RecordBatch> {
         let wanted = |name: &str| schema.column_with_name(name).is_some();
         let parts = self.load(Table::Profiles, bucket, &wanted)?;
-        match parts.first() {
-            Some(first) => Ok(arrow::compute::concat_batches(&first.schema(), &parts)?),
-            None => {
-                let ids = Schema::new(vec![Field::new(PROFILE_ID, DataType::UInt32, false)]);
-                Ok(RecordBatch::new_empty(Arc::new(ids)))
-            }
+        let Some(schema) = parts.first().map(RecordBatch::schema) else {
+            let ids = Schema::new(vec![Field::new(PROFILE_ID, DataType::UInt32, false)]);
+            return Ok(RecordBatch::new_empty(Arc::new(ids)));
+        };
+        let mut columns = Vec::with_capacity(schema.fields().len());
+        for field in schema.fields() {
+            columns.push(match ColumnType::of(field.data_type()) {
+                Some(ColumnType::Text) => self.whole(field, ColumnType::Text, &parts)?,
+                _ => joined(&parts, field.name(), field.data_type())?,
+            });
         }
+        Ok(RecordBatch::try_new(schema, columns)?)
+    }
+
+    /// A column of all parts in one dictionary, in which no text comes twice.
+    fn whole(&mut self, field: &Field, kind: ColumnType, parts: &[RecordBatch]) -> Result<ArrayRef> {
+        let name = field.name();
+        self.columns.declare(name, kind, "what was published")?;
+        let stored = parts.iter().map(|part| self.columns.store(name, named(part, name)?));
+        let stored = stored.collect::<Result<Vec<_>>>()?;
+        let stored: Vec<&dyn Array> = stored.iter().map(|a| &**a).collect();
+        let stored = if stored.is_empty() { new_empty_array(&kind.stored()) } else { concat(&stored)? };
+        self.columns.show(name, stored)
     }
 
     /// A bucket's events, with these fields, text coded by this reader's dictionaries.
     fn events(&mut self, bucket: u32, fields: Fields) -> Result<Events> {
         let wanted = |name: &str| name == EVENT_TIME || fields.iter().any(|f| f.name() == name);
         let parts = self.load(Table::Events, bucket, &wanted)?;
-        let whole = |name: &str, empty: DataType| -> Result<ArrayRef> {
-            let columns = parts.iter().map(|p| named(p, name)).collect::<Result<Vec<_>>>()?;
-            let columns: Vec<&dyn Array> = columns.into_iter().map(|a| &**a).collect();
-            Ok(if columns.is_empty() { new_empty_array(&empty) } else { concat(&columns)? })
-        };
-        let ids = whole(PROFILE_ID, DataType::UInt32)?.as_primitive::<UInt32Type>().clone();
-        let times = whole(EVENT_TIME, api::timestamp())?;
+        let ids = joined(&parts, PROFILE_ID, &DataType::UInt32)?.as_primitive::<UInt32Type>().clone();
+        let times = joined(&parts, EVENT_TIME, &api::timestamp())?;
         let times = times.as_primitive::<TimestampMicrosecondType>().values().clone();
         let mut columns = Vec::with_capacity(fields.len());
         for field in &fields {
             let kind = ColumnType::of(field.data_type())
                 .ok_or_else(|| Error::Column(format!("no such type of event column `{}`", field.name())))?;
-            self.columns.declare(field.name(), kind, "what was published")?;
-            let mut stored = Vec::new();
-            for part in &parts {
-                stored.push(self.columns.store(field.name(), named(part, field.name())?)?);
-            }
-            let stored: Vec<&dyn Array> = stored.iter().map(|a| &**a).collect();
-            let stored = if stored.is_empty() { new_empty_array(&kind.stored()) } else { concat(&stored)? };
-            columns.push(self.columns.show(field.name(), stored)?);
+            columns.push(self.whole(field, kind, &parts)?);
         }
         Ok(Events { ids: ids.values().clone(), times, fields, columns })
     }
@@ -319,6 +324,12 @@ fn struct_fields(events: &Field) -> Fields {
         },
         _ => Fields::empty(),
     }
+}
+
+fn joined(parts: &[RecordBatch], name: &str, kind: &DataType) -> Result<ArrayRef> {
+    let columns = parts.iter().map(|part| named(part, name)).collect::<Result<Vec<_>>>()?;
+    let columns: Vec<&dyn Array> = columns.into_iter().map(|a| &**a).collect();
+    Ok(if columns.is_empty() { new_empty_array(kind) } else { concat(&columns)? })
 }
 
 fn named<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

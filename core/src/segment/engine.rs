@@ -24,7 +24,7 @@ pub struct Origin {
 
 /// One group against everybody who is committed in the store.
 #[derive(Clone, Copy, Debug)]
-pub struct Pass<'a> {
+pub struct FullPass<'a> {
     /// Names the group's instance.
     pub group: &'a str,
     /// What it is made of.
@@ -39,7 +39,7 @@ pub struct Pass<'a> {
     pub members: &'a BTreeMap<String, RoaringBitmap>,
 }
 
-/// The answer to a [`Pass`].
+/// The answer to a [`FullPass`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Passed {
     /// Members by ordinal: profiles that consent and for which the segment holds.
@@ -54,5 +54,5 @@ pub trait Engine: Debug {
     ///
     /// # Errors
     /// When nobody could give it, or a plugin failed; the step is given up and the last audiences stay.
-    fn evaluate(&mut self, store: &mut Store, pass: &Pass<'_>) -> Result<Passed>;
+    fn evaluate(&mut self, store: &mut Store, pass: &FullPass<'_>) -> Result<Passed>;
 }

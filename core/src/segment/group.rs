@@ -7,10 +7,10 @@ use crate::{
     profile::batch,
     store::Store,
 };
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use kindred_plugin_api::Needs;
 use serde_json::json;
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Some segments and the instance that answers for them.
@@ -30,8 +30,44 @@ pub struct Group {
     pub schema: SchemaRef,
     /// What it is made of.
     pub origin: Origin,
-    /// The instance.
+    /// The instance that models are fitted by and reasons come from.
     pub worker: Worker<SegmentationHandle>,
+    /// More of the same, for passes over many profiles.
+    others: Vec<Worker<SegmentationHandle>>,
+    opening: Instance,
+}
+
+/// What opens another instance like the first.
+#[derive(Clone, Debug)]
+struct Instance {
+    plugin: Plugin,
+    config: serde_json::Value,
+    base_dir: PathBuf,
+    catalog: SchemaRef,
+}
+
+impl Group {
+    /// All instances.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
+        std::iter::once(&self.worker).chain(&self.others)
+    }
+
+    /// Opens as many instances as there are processors. A model's state lives in the instance that was fitted, so a
+    /// model stays alone.
+    ///
+    /// # Errors
+    /// When the plugin refuses what it took before.
+    pub fn multiply(&mut self) -> Result<(), kindred_plugin_api::Fault> {
+        let wanted = std::thread::available_parallelism().map_or(1, usize::from);
+        while !self.is_model && self.others.len() + 1 < wanted {
+            let name = format!("{}.{}", self.name, self.others.len() + 1);
+            let (worker, _) = self.opening.clone().start(&name, None)?;
+            let schema = self.schema.clone();
+            worker.call(move |handle| handle.bind(&schema))?;
+            self.others.push(worker);
+        }
+        Ok(())
+    }
 }
 
 /// Which segments go together, before anything is opened.
@@ -72,12 +108,17 @@ pub fn open(
             segments: config.clone(),
             state: state.clone(),
         };
-        let (worker, needs) =
-            start(&name, draft.plugin, config, pipeline.base_dir.clone(), state, &catalog).map_err(failed)?;
+        let opening = Instance {
+            plugin: draft.plugin,
+            config,
+            base_dir: pipeline.base_dir.clone(),
+            catalog: Arc::new(catalog.clone()),
+        };
+        let (worker, needs) = opening.clone().start(&name, state).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
-        let look_back_us = needs.look_back_us;
+        let (look_back_us, others) = (needs.look_back_us, Vec::new());
         groups.push(Group {
             name,
             segments: names,
@@ -87,6 +128,8 @@ pub fn open(
             schema,
             origin,
             worker,
+            others,
+            opening,
         });
     }
     Ok(groups)
@@ -102,20 +145,30 @@ pub fn start(
     config: serde_json::Value,
     base_dir: PathBuf,
     state: Option<Vec<u8>>,
-    catalog: &arrow::datatypes::Schema,
+    catalog: &Schema,
 ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
-    let instance = name.to_owned();
-    let worker = Worker::start(name, move || {
-        plugin.open_segmentation(&Opening {
-            instance: &instance,
-            config: &config,
-            base_dir: &base_dir,
-            state,
-        })
-    })?;
-    let catalog = catalog.clone();
-    let needs = worker.call(move |h| h.plan(&catalog))?;
-    Ok((worker, needs))
+    Instance { plugin, config, base_dir, catalog: Arc::new(catalog.clone()) }.start(name, state)
+}
+
+impl Instance {
+    fn start(
+        self,
+        name: &str,
+        state: Option<Vec<u8>>,
+    ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
+        let Self { plugin, config, base_dir, catalog } = self;
+        let instance = name.to_owned();
+        let worker = Worker::start(name, move || {
+            plugin.open_segmentation(&Opening {
+                instance: &instance,
+                config: &config,
+                base_dir: &base_dir,
+                state,
+            })
+        })?;
+        let needs = worker.call(move |h| h.plan(&catalog))?;
+        Ok((worker, needs))
+    }
 }
 
 /// A segment's level is one above those it refers to, or the same where its plugin resolves references itself.

@@ -5,6 +5,7 @@
 
 pub mod engine;
 pub mod group;
+mod pass;
 pub mod sql;
 pub mod timers;
 
@@ -18,14 +19,18 @@ use crate::{
         tables::{self, Change},
     },
 };
-use engine::{Engine, Pass};
+use engine::{Engine, FullPass};
 use group::Group;
-use kindred_plugin_api::{Evaluated, Fault, Reason, Report, columns::profile as names};
+use kindred_plugin_api::{Reason, Report, columns::profile as names};
+use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use sql::SqlSegments;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
+
+/// Batches that are built before the answer to an earlier one is waited for.
+const AHEAD: usize = 2;
 
 /// Profiles of one batch; large enough that a call's fixed cost vanishes, small enough to stay in cache.
 const BATCH: usize = 4_096;
@@ -62,7 +67,7 @@ pub struct Segments {
     groups: Vec<Group>,
     sql: SqlSegments,
     members: BTreeMap<String, RoaringBitmap>,
-    changed: BTreeMap<String, bool>,
+    changed: BTreeSet<String>,
     /// Groups whose stored answers are not of today's definition.
     stale: Vec<bool>,
     /// Stored segments that are not in the pipeline any more.
@@ -102,8 +107,16 @@ impl Segments {
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
         let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
         let gone = stored.filter(|name| !kept(name)).collect();
-        let (changed, timers) = (BTreeMap::new(), Timers::default());
-        Ok(Self { groups, sql, members, changed, stale, gone, timers, engine: None })
+        Ok(Self {
+            groups,
+            sql,
+            members,
+            changed: BTreeSet::new(),
+            stale,
+            gone,
+            timers: Timers::open(&store.tables)?,
+            engine: None,
+        })
     }
 
     /// Has full passes done elsewhere.
@@ -122,11 +135,8 @@ impl Segments {
     }
 
     /// Profiles whose answer is due to change.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn due(&self, store: &Store, as_of_us: i64) -> Result<RoaringBitmap> {
-        Ok(self.timers.due(&store.tables, as_of_us)?.into_iter().collect())
+    pub fn due(&mut self, as_of_us: i64) -> RoaringBitmap {
+        self.timers.due(as_of_us).into_iter().collect()
     }
 
     /// True when a definition is new or gone, so that there is something to commit without new data.
@@ -142,46 +152,47 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
-    pub fn evaluate(
-        &mut self,
-        store: &mut Store,
-        change: &mut Change,
-        profiles: &RoaringBitmap,
-        moment: Moment,
-    ) -> Result<()> {
+    pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
         let whole = self.is_redefined();
-        let profiles: Vec<u32> =
-            if whole { store.identity.all().collect() } else { profiles.iter().collect() };
-        let mut due: BTreeMap<u32, i64> = BTreeMap::new();
+        let profiles = if whole { store.identity.all() } else { profiles.clone() };
+        let mut pass = Pass::over(&profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                match whole {
-                    true => self.run_whole(store, at, &profiles, moment, &mut due)?,
-                    false => self.run(store, at, &profiles, moment, &mut due)?,
-                }
-                self.stale[at] = false;
+                self.run(store, at, (&mut pass, whole), moment)?;
             }
         }
-        for profile in profiles {
-            self.timers.set(&store.tables, change, profile, due.get(&profile).copied())?;
+        for (profile, due) in pass.due() {
+            self.timers.set(profile, due);
+        }
+        Ok(())
+    }
+
+    /// Fits every model on some profiles and evaluates all segments for them, whatever was stored or is known.
+    ///
+    /// # Errors
+    /// When a plugin or the store fails.
+    pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        let mut pass = Pass::over(profiles);
+        for at in 0..self.groups.len() {
+            if self.groups[at].is_model {
+                self.train(store, at, profiles, moment)?;
+            }
+            self.run(store, at, (&mut pass, false), moment)?;
         }
         Ok(())
     }
 
     /// Profiles that were merged into others are in no segment and never due.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn forget(&mut self, store: &Store, change: &mut Change, profiles: &RoaringBitmap) -> Result<()> {
+    pub fn forget(&mut self, profiles: &RoaringBitmap) {
         for profile in profiles {
-            self.timers.set(&store.tables, change, profile, None)?;
-            for (name, members) in &mut self.members {
-                if members.remove(profile) {
-                    self.changed.insert(name.clone(), true);
-                }
+            self.timers.set(profile, None);
+        }
+        for (name, members) in &mut self.members {
+            if !members.is_disjoint(profiles) {
+                *members -= profiles;
+                self.changed.insert(name.clone());
             }
         }
-        Ok(())
     }
 
     /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
@@ -190,10 +201,10 @@ impl Segments {
     /// # Errors
     /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
-        let everybody: Vec<u32> = store.identity.all().collect();
+        let everybody = store.identity.all();
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
-            self.changed.insert(name.clone(), true);
+            self.changed.insert(name.clone());
             asked.push(format!("{}{name}", names::IN));
             self.members.insert(name, inside);
         }
@@ -205,12 +216,11 @@ impl Segments {
                 fitted_any || asked.iter().any(|name| self.groups[at].schema.column_with_name(name).is_some())
             };
             if fresh {
-                let mut due = BTreeMap::new();
-                self.run_whole(store, at, &everybody, moment, &mut due)?;
-                self.stale[at] = false;
-                for (profile, time) in due {
-                    let earlier = self.timers.of(&store.tables, profile)?.map_or(time, |old| old.min(time));
-                    self.timers.set(&store.tables, change, profile, Some(earlier))?;
+                let mut pass = Pass::over(&everybody);
+                self.run(store, at, (&mut pass, true), moment)?;
+                for (profile, due) in pass.due() {
+                    let earlier = self.timers.of(profile).into_iter().chain(due).min();
+                    self.timers.set(profile, earlier);
                 }
                 fitted_any = true;
             }
@@ -270,13 +280,14 @@ impl Segments {
     /// # Errors
     /// When a record cannot be written.
     pub fn save(&mut self, store: &Store, change: &mut Change, as_of_us: i64) -> Result<()> {
+        self.timers.save(&store.tables, change);
         for name in self.gone.drain(..) {
             change.remove(&store.tables.segments, name);
         }
         let changed = std::mem::take(&mut self.changed);
         let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
         let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
-        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains_key(*name)) {
+        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains(*name)) {
             let members = bytes(&self.members[name]);
             let record = Membership { definition, members, changed_us: as_of_us };
             change.put(&store.tables.segments, name, &record)?;
@@ -284,100 +295,35 @@ impl Segments {
         Ok(())
     }
 
-    /// One group over everybody: elsewhere, where there is an engine that can.
-    fn run_whole(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        everybody: &[u32],
-        moment: Moment,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let group = &self.groups[at];
-        let Some(engine) = self.engine.as_mut().filter(|_| group.origin.is_built_in && !everybody.is_empty())
-        else {
-            return self.run(store, at, everybody, moment, due);
-        };
-        let Group { name, origin, segments, schema, .. } = group;
-        let pass = Pass { group: name, origin, segments, schema, moment, members: &self.members };
-        let passed = engine.evaluate(store, &pass)?;
-        for (name, members) in segments.iter().zip(passed.members) {
-            let old = self.members.insert(name.clone(), members);
-            if self.stale[at] || old.as_ref() != self.members.get(name) {
-                self.changed.insert(name.clone(), true);
-            }
-        }
-        for (profile, time) in passed.due_us {
-            due.entry(profile).and_modify(|t| *t = (*t).min(time)).or_insert(time);
-        }
-        Ok(())
-    }
-
-    /// One group over profiles, in batches; the next batch is built while the plugin works on the last.
+    /// One group over the profiles of a pass; where those are everybody (`whole`), an engine does it if there is one.
     fn run(
         &mut self,
         store: &mut Store,
         at: usize,
-        profiles: &[u32],
+        (pass, whole): (&mut Pass, bool),
         moment: Moment,
-        due: &mut BTreeMap<u32, i64>,
     ) -> Result<()> {
-        let mut waiting = None;
-        for part in profiles.chunks(BATCH) {
-            let group = &self.groups[at];
-            let (batch, next) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            let reply = group.worker.ask(move |handle| handle.evaluate(&batch));
-            if let Some((part, next, reply)) = waiting.replace((part, next, reply)) {
-                self.take(store, at, part, next, reply, due)?;
+        let group = &mut self.groups[at];
+        let able = whole && group.origin.is_built_in && !pass.profiles().is_empty();
+        let found = match self.engine.as_mut().filter(|_| able) {
+            None => pass.run(store, group, moment, &self.members)?,
+            Some(engine) => {
+                let Group { name, origin, segments, schema, .. } = group;
+                let full = FullPass { group: name, origin, segments, schema, moment, members: &self.members };
+                let passed = engine.evaluate(store, &full)?;
+                pass.note(&passed.due_us);
+                passed.members
+            }
+        };
+        for (name, found) in group.segments.iter().zip(found) {
+            let Some(members) = self.members.get_mut(name) else { continue };
+            let now = &*members - pass.profiles() | found;
+            if self.stale[at] || now != *members {
+                *members = now;
+                self.changed.insert(name.clone());
             }
         }
-        if let Some((part, next, reply)) = waiting {
-            self.take(store, at, part, next, reply, due)?;
-        }
-        if self.stale[at] {
-            for name in &self.groups[at].segments {
-                self.changed.insert(name.clone(), true);
-            }
-        }
-        Ok(())
-    }
-
-    fn take(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        profiles: &[u32],
-        next_us: Vec<Option<i64>>,
-        reply: crate::plugin::Reply<Result<Evaluated, Fault>>,
-        due: &mut BTreeMap<u32, i64>,
-    ) -> Result<()> {
-        let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
-        let answer = reply.wait().and_then(|answer| answer).map_err(failed())?;
-        let known = group.segments.len();
-        for (row, profile) in profiles.iter().enumerate() {
-            let (ordinals, change_us) = answer.row(row);
-            if ordinals.iter().any(|o| *o as usize >= known) {
-                return Err(failed()(Fault::permanent(
-                    "ordinal",
-                    "answered with a segment that does not exist",
-                )));
-            }
-            // The second of the three consent gates.
-            let consents = store.profiles.get(&store.tables, *profile)?.consents();
-            for (ordinal, name) in group.segments.iter().enumerate() {
-                let inside = consents && ordinals.contains(&(ordinal as u32));
-                let Some(members) = self.members.get_mut(name) else { continue };
-                let changed = if inside { members.insert(*profile) } else { members.remove(*profile) };
-                if changed {
-                    self.changed.insert(name.clone(), true);
-                }
-            }
-            if let Some(time) = change_us.into_iter().chain(next_us[row]).min() {
-                due.entry(*profile).and_modify(|t| *t = (*t).min(time)).or_insert(time);
-            }
-        }
+        self.stale[at] = false;
         Ok(())
     }
 
@@ -386,33 +332,56 @@ impl Segments {
         store: &mut Store,
         change: &mut Change,
         at: usize,
-        everybody: &[u32],
+        everybody: &RoaringBitmap,
         moment: Moment,
     ) -> Result<bool> {
         let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
         let current = |m: &Model| m.definition == group.definition && m.changes == store.totals.changes;
         if known.as_ref().is_some_and(current) || everybody.is_empty() {
             return Ok(false);
         }
-        for part in everybody.chunks(BATCH) {
-            let (batch, _) =
-                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            group.worker.call(move |handle| handle.observe(&batch)).map_err(failed())?;
-        }
-        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
+        let (reports, state) = self.train(store, at, everybody, moment)?;
+        self.groups[at].origin.state = Some(state.clone());
+        let group = &self.groups[at];
         let model = Model {
             definition: group.definition,
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
-            state: state.clone(),
+            state,
             reports: serde_json::json!(reports).to_string(),
         };
         change.put(&store.tables.models, &group.name, &model)?;
-        self.groups[at].origin.state = Some(state);
         self.stale[at] = true;
         Ok(true)
+    }
+
+    /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
+    fn train(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &RoaringBitmap,
+        moment: Moment,
+    ) -> Result<(Vec<Report>, Vec<u8>)> {
+        let group = &self.groups[at];
+        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
+        let everybody: Vec<u32> = everybody.iter().collect();
+        let mut waiting = VecDeque::new();
+        for part in everybody.chunks(BATCH) {
+            let (batch, _) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));
+            if waiting.len() > AHEAD
+                && let Some(reply) = waiting.pop_front()
+            {
+                reply.wait().and_then(|seen| seen).map_err(failed())?;
+            }
+        }
+        for reply in waiting {
+            reply.wait().and_then(|seen| seen).map_err(failed())?;
+        }
+        group.worker.call(|handle| handle.fit()).map_err(failed())
     }
 }
 

@@ -1,76 +1,199 @@
-//! When a profile's answer can change with no new event: one due time a profile, ordered by time.
+//! When a profile's answer can change with no new event: one due time a profile.
+//!
+//! Resident as a list by profile, with the earliest of each block, so that looking for what is due costs little more than
+//! what is found. Durable as what each commit changed, in one value, and rewritten whole when the changes outweigh it.
 
 use crate::{
-    Result,
-    store::tables::{Change, Tables, key_time, number, profile_key, time_key},
+    Error, Result,
+    store::tables::{self, Change, Tables},
 };
-use std::collections::HashMap;
 
-/// Due times kept in memory; beyond this they are read from the database again.
-const RESIDENT: usize = 4_000_000;
+/// Never due.
+const NEVER: i64 = i64::MAX;
+/// Profiles that share an earliest time.
+const BLOCK: usize = 512;
+/// Due times in one stored value.
+const CHUNK: usize = 65_536;
+/// Changes that are kept beside the whole list at least.
+const FEW: usize = 65_536;
+/// Bytes of a change: profile and time.
+const CHANGE: usize = 12;
 
 /// The due times of a store.
 #[derive(Debug, Default)]
 pub struct Timers {
-    resident: HashMap<u32, Option<i64>>,
+    due: Vec<i64>,
+    /// Of each block, not later than the earliest in it.
+    earliest: Vec<i64>,
+    /// What the next commit has to say.
+    fresh: Vec<(u32, i64)>,
+    /// Changes stored since the whole list was.
+    stored: usize,
+    next_key: u64,
 }
 
 impl Timers {
-    /// Profiles whose time has come, ascending by time.
+    /// Loads what is stored.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn due(&self, tables: &Tables, as_of_us: i64) -> Result<Vec<u32>> {
-        let mut due = Vec::new();
-        for entry in tables.timers.range(..=[&time_key(as_of_us)[..], &[0xff; 4]].concat()) {
-            let key = entry.key()?;
-            due.extend(key.get(8..).and_then(number));
+    /// When the database fails or holds something else.
+    pub fn open(tables: &Tables) -> Result<Self> {
+        let mut timers = Self::default();
+        for (key, value) in tables::scan(&tables.timers, [])? {
+            let (kind, number) = key.split_first().ok_or_else(damaged)?;
+            let number = u64::from_be_bytes(number.try_into().map_err(|_| damaged())?);
+            if *kind == WHOLE {
+                let first = number as usize * CHUNK;
+                let (times, _) = value.as_chunks::<8>();
+                for (at, time) in times.iter().enumerate() {
+                    timers.place((first + at) as u32, i64::from_le_bytes(*time));
+                }
+            } else {
+                let (changes, _) = value.as_chunks::<CHANGE>();
+                for change in changes {
+                    let ([p0, p1, p2, p3], time) = (
+                        [change[0], change[1], change[2], change[3]],
+                        i64::from_le_bytes(change[4..].try_into().map_err(|_| damaged())?),
+                    );
+                    timers.place(u32::from_le_bytes([p0, p1, p2, p3]), time);
+                }
+                timers.stored += changes.len();
+                timers.next_key = number + 1;
+            }
         }
-        Ok(due)
+        Ok(timers)
+    }
+
+    /// Profiles whose time has come, ascending.
+    pub fn due(&mut self, as_of_us: i64) -> Vec<u32> {
+        let mut found = Vec::new();
+        for (block, earliest) in self.earliest.iter_mut().enumerate().filter(|(_, e)| **e <= as_of_us) {
+            let first = block * BLOCK;
+            let times = &self.due[first..self.due.len().min(first + BLOCK)];
+            let due = times.iter().enumerate().filter(|(_, time)| **time <= as_of_us);
+            found.extend(due.map(|(at, _)| (first + at) as u32));
+            *earliest = times.iter().copied().min().unwrap_or(NEVER);
+        }
+        found
     }
 
     /// The due time of a profile.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn of(&mut self, tables: &Tables, profile: u32) -> Result<Option<i64>> {
-        if let Some(due) = self.resident.get(&profile) {
-            return Ok(*due);
-        }
-        let due = tables.due.get(profile_key(profile))?.and_then(|bytes| key_time(&bytes));
-        self.resident.insert(profile, due);
-        Ok(due)
+    pub fn of(&self, profile: u32) -> Option<i64> {
+        self.due.get(profile as usize).copied().filter(|time| *time != NEVER)
     }
 
     /// Sets or clears the due time of a profile.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn set(
-        &mut self,
-        tables: &Tables,
-        change: &mut Change,
-        profile: u32,
-        due: Option<i64>,
-    ) -> Result<()> {
-        let old = self.of(tables, profile)?;
-        if old == due {
-            return Ok(());
+    pub fn set(&mut self, profile: u32, due: Option<i64>) {
+        if self.of(profile) != due {
+            self.place(profile, due.unwrap_or(NEVER));
+            self.fresh.push((profile, due.unwrap_or(NEVER)));
         }
-        if let Some(old) = old {
-            change.remove(&tables.timers, [&time_key(old)[..], &profile_key(profile)].concat());
+    }
+
+    /// Puts what changed into the step's commit.
+    pub fn save(&mut self, tables: &Tables, change: &mut Change) {
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh.is_empty() {
+            return;
         }
-        match due {
-            Some(time) => {
-                change.put_bytes(&tables.timers, [&time_key(time)[..], &profile_key(profile)].concat(), []);
-                change.put_bytes(&tables.due, profile_key(profile), time_key(time));
+        self.stored += fresh.len();
+        if self.stored > FEW.max(self.due.len()) {
+            return self.rewrite(tables, change);
+        }
+        let bytes: Vec<u8> = fresh
+            .iter()
+            .flat_map(|(profile, time)| profile.to_le_bytes().into_iter().chain(time.to_le_bytes()))
+            .collect();
+        change.put_bytes(&tables.timers, key(CHANGES, self.next_key), bytes);
+        self.next_key += 1;
+    }
+
+    fn rewrite(&mut self, tables: &Tables, change: &mut Change) {
+        for number in 0..self.next_key {
+            change.remove(&tables.timers, key(CHANGES, number));
+        }
+        for (number, times) in (0..).zip(self.due.chunks(CHUNK)) {
+            let bytes: Vec<u8> = times.iter().flat_map(|time| time.to_le_bytes()).collect();
+            change.put_bytes(&tables.timers, key(WHOLE, number), bytes);
+        }
+        (self.stored, self.next_key) = (0, 0);
+    }
+
+    fn place(&mut self, profile: u32, time: i64) {
+        let at = profile as usize;
+        if self.due.len() <= at {
+            self.due.resize(at + 1, NEVER);
+            self.earliest.resize(at / BLOCK + 1, NEVER);
+        }
+        self.due[at] = time;
+        let earliest = &mut self.earliest[at / BLOCK];
+        *earliest = (*earliest).min(time);
+    }
+}
+
+/// First byte of the keys of the whole list, which is read before its changes.
+const WHOLE: u8 = 0;
+const CHANGES: u8 = 1;
+
+fn key(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn damaged() -> Error {
+    Error::Column("a stored due time has another shape".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use std::collections::BTreeMap;
+
+    proptest::proptest! {
+        /// Whatever is set, in whatever commits, is what a new start knows and finds due.
+        #[test]
+        fn a_restart_knows_the_same_times(
+            commits in proptest::collection::vec(
+                proptest::collection::vec((0_u32..2_000, proptest::option::of(-50_i64..50)), 0..200), 1..6),
+            as_of in -60_i64..60,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let mut timers = Timers::open(&store.tables).unwrap();
+            let mut expected = BTreeMap::new();
+            for commit in commits {
+                let mut change = store.tables.change();
+                for (profile, due) in commit {
+                    timers.set(profile, due);
+                    expected.insert(profile, due);
+                }
+                timers.save(&store.tables, &mut change);
+                change.commit().unwrap();
             }
-            None => change.remove(&tables.due, profile_key(profile)),
+            let due: Vec<u32> =
+                expected.iter().filter(|(_, t)| t.is_some_and(|t| t <= as_of)).map(|(p, _)| *p).collect();
+            proptest::prop_assert_eq!(timers.due(as_of), due.clone());
+            proptest::prop_assert_eq!(timers.due(as_of), due.clone());
+            let mut again = Timers::open(&store.tables).unwrap();
+            proptest::prop_assert_eq!(again.due(as_of), due);
         }
-        if self.resident.len() > RESIDENT {
-            self.resident.clear();
+    }
+
+    #[test]
+    fn many_changes_are_rewritten_as_one_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut timers = Timers::open(&store.tables).unwrap();
+        for round in 0..3 {
+            let mut change = store.tables.change();
+            (0..40_000).for_each(|profile| timers.set(profile, Some(i64::from(profile) + round)));
+            timers.save(&store.tables, &mut change);
+            change.commit().unwrap();
         }
-        self.resident.insert(profile, due);
-        Ok(())
+        assert!(tables::scan(&store.tables.timers, [WHOLE]).unwrap().len() == 1);
+        let again = Timers::open(&store.tables).unwrap();
+        assert!((0..40_000).all(|profile| again.of(profile) == Some(i64::from(profile) + 2)));
     }
 }

@@ -5,7 +5,11 @@ use crate::{
     Error, Result,
     config::{ConsentDefault, Source},
     consent::{Decision, decide},
-    store::{Store, columns::ColumnType, segment::Segment},
+    store::{
+        Store,
+        columns::{ColumnType, Columns},
+        segment::Segment,
+    },
 };
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
@@ -62,7 +66,6 @@ pub struct Gathering {
 #[derive(Debug)]
 struct Part {
     profiles: Vec<u32>,
-    ties: Vec<u128>,
     columns: BTreeMap<String, ArrayRef>,
 }
 
@@ -133,7 +136,7 @@ impl Bound {
         let columns = Cells::new(self, batch)?;
         let mut memo: HashMap<(usize, &str), u32> = HashMap::new();
         let mut taken = Taken::default();
-        let mut part = Part { profiles: Vec::new(), ties: Vec::new(), columns: BTreeMap::new() };
+        let mut part = Part { profiles: Vec::new(), columns: BTreeMap::new() };
         let mut kept: Vec<u32> = Vec::new();
         let now_us = crate::clock::now_us();
         for row in 0..batch.num_rows() {
@@ -179,11 +182,10 @@ impl Bound {
                 }
             };
             self.change(store, batch, row, profile, (explicit, since_us), gathering)?;
-            if let Some(key) = event {
+            if event.is_some() {
                 taken.events += 1;
                 kept.push(row as u32);
                 part.profiles.push(profile);
-                part.ties.push(key);
             } else {
                 taken.attributes += 1;
             }
@@ -304,7 +306,7 @@ impl Gathering {
     ///
     /// # Errors
     /// When columns of one name differ in type, which [`Bound::new`] has excluded.
-    pub fn segment(&mut self) -> Result<Option<Segment>> {
+    pub fn segment(&mut self, known: &Columns) -> Result<Option<Segment>> {
         let parts = std::mem::take(&mut self.parts);
         if parts.is_empty() {
             return Ok(None);
@@ -325,7 +327,6 @@ impl Gathering {
             columns.insert(name.clone(), concat(&pieces)?);
         }
         let profiles: Vec<u32> = parts.iter().flat_map(|p| p.profiles.iter().copied()).collect();
-        let ties: Vec<u128> = parts.iter().flat_map(|p| p.ties.iter().copied()).collect();
-        Ok(Some(Segment::from_rows(&profiles, &ties, columns)?))
+        Ok(Some(Segment::from_rows(&profiles, columns, known)?))
     }
 }

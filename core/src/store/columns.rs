@@ -60,6 +60,11 @@ impl ColumnType {
         if self == Self::Text { DataType::UInt32 } else { self.plain() }
     }
 
+    /// Its Arrow type as segmentations see it: text is coded.
+    pub fn shown(self) -> DataType {
+        if self == Self::Text { api::coded() } else { self.plain() }
+    }
+
     /// Its name for people.
     pub fn name(self) -> &'static str {
         match self {
@@ -143,8 +148,7 @@ impl Columns {
     /// The field of a column as segmentations see it.
     pub fn field(&self, name: &str) -> Option<FieldRef> {
         let kind = self.types.get(name)?;
-        let shown = if *kind == ColumnType::Text { api::coded() } else { kind.plain() };
-        Some(Arc::new(Field::new(name, shown, name != api::EVENT_TIME)))
+        Some(Arc::new(Field::new(name, kind.shown(), name != api::EVENT_TIME)))
     }
 
     /// A stored column as segmentations see it.
@@ -155,6 +159,11 @@ impl Columns {
         let values = self.dictionaries.entry(name.to_owned()).or_default().array();
         let codes = stored.as_primitive::<UInt32Type>().clone();
         Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, values)?))
+    }
+
+    /// The texts of a coded column.
+    pub(super) fn dictionary(&self, name: &str) -> Option<&Dictionary> {
+        self.dictionaries.get(name)
     }
 
     /// Puts what is new into the step's commit.
@@ -175,7 +184,7 @@ impl Columns {
 
 /// The texts of one column, by code.
 #[derive(Debug, Default)]
-struct Dictionary {
+pub(crate) struct Dictionary {
     texts: Vec<Arc<str>>,
     codes: HashMap<Arc<str>, u32, Xxh3DefaultBuilder>,
     saved: usize,
@@ -190,7 +199,13 @@ impl Dictionary {
         self.saved = self.texts.len();
     }
 
-    fn code(&mut self, text: &str) -> u32 {
+    /// The text of a code.
+    pub(crate) fn text(&self, code: u32) -> Option<&str> {
+        self.texts.get(code as usize).map(|text| &**text)
+    }
+
+    /// The code of a text, a new one if it has none yet.
+    pub(crate) fn code(&mut self, text: &str) -> u32 {
         if let Some(code) = self.codes.get(text) {
             return *code;
         }
@@ -228,7 +243,8 @@ impl Dictionary {
         Ok(Arc::new(codes.finish()))
     }
 
-    fn array(&mut self) -> ArrayRef {
+    /// All texts, by code.
+    pub(crate) fn array(&mut self) -> ArrayRef {
         let texts = &self.texts;
         self.array
             .get_or_insert_with(|| Arc::new(StringArray::from_iter_values(texts.iter().map(|t| &**t))))

@@ -2,15 +2,15 @@
 
 use super::{
     columns::Columns,
-    files::{Content, Files},
+    files::{self, Files},
+    runs::{Content, Runs},
     segment::Segment,
     tables::{Change, Tables},
 };
-use crate::Result;
+use crate::{Result, identity::Identity};
 use arrow::{
     array::{Array, ArrayRef, ListArray, StructArray},
     buffer::{OffsetBuffer, ScalarBuffer},
-    compute::interleave,
     datatypes::{DataType, Field, Fields},
 };
 use std::{ops::Range, sync::Arc};
@@ -46,7 +46,7 @@ pub struct Gathered {
 impl Events {
     pub(super) fn open(files: &Files) -> Result<Self> {
         let mut segments = Vec::new();
-        for (name, _) in files.of(Content::Events) {
+        for (name, _) in files.of(files::Content::Events) {
             segments.push((name.clone(), Segment::decode(files.read(name)?)?));
         }
         Ok(Self { segments })
@@ -62,6 +62,7 @@ impl Events {
         &mut self,
         segment: Segment,
         since_us: i64,
+        columns: &Columns,
         (files, tables, change): (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
         let mut tail = self.segments.len();
@@ -83,76 +84,98 @@ impl Events {
             Some(segment)
         } else {
             let parts: Vec<&Segment> = old.iter().map(|(_, s)| s).chain([&segment]).collect();
-            Segment::merge(&parts, since_us)?
+            Segment::merge(&parts, since_us, columns)?
         };
         let retired: Vec<String> = old.into_iter().map(|(name, _)| name).collect();
         for name in &retired {
             files.retire(tables, change, name);
         }
         if let Some(segment) = merged {
-            let name = files.add(tables, change, Content::Events, segment.rows(), &segment.encode()?)?;
+            let name =
+                files.add(tables, change, files::Content::Events, segment.rows(), &segment.encode()?)?;
             self.segments.push((name, segment));
         }
         Ok(retired)
     }
 
-    /// The events of some profiles, each with the numbers that it was merged from, as a list column.
+    /// The events of some profiles, ascending, each with those of the profiles that were merged into it, as a list
+    /// column. Not copied where they lie side by side in one segment.
     ///
     /// # Errors
     /// When a field is not a column of the store.
     pub fn gather(
-        &self,
-        profiles: &[Vec<u32>],
+        &mut self,
+        profiles: &[u32],
+        identity: &Identity,
         fields: &Fields,
         span: Span,
         columns: &mut Columns,
     ) -> Result<Gathered> {
-        let times = self.segments.iter().map(|(_, s)| s.times()).collect::<Result<Vec<_>>>()?;
-        let mut rows: Vec<(usize, usize)> = Vec::new();
-        let mut ends = vec![0_i32];
-        let mut next_us = Vec::with_capacity(profiles.len());
-        for numbers in profiles {
-            let start = rows.len();
-            let mut next: Option<i64> = None;
-            let mut parts = 0;
-            for number in numbers {
-                for (at, (_, segment)) in self.segments.iter().enumerate() {
-                    let Some(range) = segment.range(*number) else { continue };
-                    let (wanted, later) = clip(times[at], range, span);
-                    next = next.into_iter().chain(later).min();
-                    parts += usize::from(!wanted.is_empty());
-                    rows.extend(wanted.map(|row| (at, row)));
-                }
-            }
-            if parts > 1 {
-                rows[start..].sort_by_key(|(segment, row)| times[*segment][*row]);
-            }
-            ends.push(rows.len() as i32);
-            next_us.push(next);
-        }
+        let (runs, ends, next_us) = self.find(profiles, identity, span, columns)?;
         let arrays =
-            fields.iter().map(|field| self.pick(field, &rows, columns)).collect::<Result<Vec<_>>>()?;
-        let events = StructArray::try_new_with_length(fields.clone(), arrays, None, rows.len())?;
+            fields.iter().map(|field| self.pick(field, &runs, columns)).collect::<Result<Vec<_>>>()?;
+        let events = StructArray::try_new_with_length(fields.clone(), arrays, None, runs.rows())?;
         let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
         let events =
             ListArray::try_new(item, OffsetBuffer::new(ScalarBuffer::from(ends)), Arc::new(events), None)?;
         Ok(Gathered { events, next_us })
     }
 
-    /// One column of the rows; not copied when they lie side by side in one segment.
-    fn pick(&self, field: &Field, rows: &[(usize, usize)], columns: &mut Columns) -> Result<ArrayRef> {
+    /// Where the events of each profile lie, where its list ends, and the first event behind the span.
+    #[allow(clippy::type_complexity, reason = "three lists that belong together here and nowhere else")]
+    fn find(
+        &self,
+        profiles: &[u32],
+        identity: &Identity,
+        span: Span,
+        columns: &Columns,
+    ) -> Result<(Runs, Vec<i32>, Vec<Option<i64>>)> {
+        let times = self.segments.iter().map(|(_, s)| s.times()).collect::<Result<Vec<_>>>()?;
+        let own: Vec<_> = self.segments.iter().map(|(_, s)| s.columns()).collect();
+        let content = Content::new(&own, columns);
+        let mut cursors = vec![0; self.segments.len()];
+        let mut runs = Runs::default();
+        let mut ends = Vec::with_capacity(profiles.len() + 1);
+        ends.push(0_i32);
+        let mut next_us = vec![None; profiles.len()];
+        let mut pieces = Vec::new();
+        for (profile, next) in profiles.iter().zip(&mut next_us) {
+            pieces.clear();
+            let mut look = |number: u32, cursors: &mut [usize]| {
+                for (part, (_, segment)) in self.segments.iter().enumerate() {
+                    let Some(range) = segment.seek(number, &mut cursors[part]) else { continue };
+                    let (range, later) = clip(segment.times_us(), times[part], range, span);
+                    *next = (*next).into_iter().chain(later).min();
+                    if !range.is_empty() {
+                        pieces.push((part, range));
+                    }
+                }
+            };
+            look(*profile, &mut cursors);
+            for number in identity.merged_into(*profile) {
+                look(*number, &mut vec![0; self.segments.len()]);
+            }
+            match &pieces[..] {
+                [] => {}
+                [(part, range)] => runs.push(*part, range.clone()),
+                several => runs.weave(several, &times, &content),
+            }
+            ends.push(runs.rows() as i32);
+        }
+        Ok((runs, ends, next_us))
+    }
+
+    fn pick(&mut self, field: &Field, runs: &Runs, columns: &mut Columns) -> Result<ArrayRef> {
         let name = field.name();
         let kind = columns.types().get(name).map_or(DataType::UInt32, |k| k.stored());
-        if rows.is_empty() {
+        if runs.rows() == 0 {
             return columns.show(name, arrow::array::new_empty_array(&kind));
         }
-        if let Some((segment, first)) = side_by_side(rows) {
-            let values = self.segments[segment].1.column(name, &kind);
-            return columns.show(name, values.slice(first, rows.len()));
+        if let Some((part, rows)) = runs.single() {
+            return Ok(self.segments[part].1.shown(name, &kind, columns)?.slice(rows.start, rows.len()));
         }
         let parts: Vec<ArrayRef> = self.segments.iter().map(|(_, s)| s.column(name, &kind)).collect();
-        let parts: Vec<&dyn Array> = parts.iter().map(|a| &**a).collect();
-        columns.show(name, interleave(&parts, rows)?)
+        columns.show(name, runs.copy(&parts)?)
     }
 }
 
@@ -160,16 +183,14 @@ fn size_class(rows: usize) -> u32 {
     (rows.max(1)).ilog2() / FAN_IN.ilog2()
 }
 
-/// The part of a range inside the span, and the time of the first event behind it.
-fn clip(times: &[i64], range: Range<usize>, span: Span) -> (Range<usize>, Option<i64>) {
+/// The part of a range inside the span, and the time of the first event behind it. `whole` is the segment's first and
+/// last time, which mostly spare the search.
+fn clip(whole: (i64, i64), times: &[i64], range: Range<usize>, span: Span) -> (Range<usize>, Option<i64>) {
+    if span.after_us < whole.0 && whole.1 <= span.until_us {
+        return (range, None);
+    }
     let part = &times[range.clone()];
     let start = range.start + part.partition_point(|t| *t <= span.after_us);
     let end = range.start + part.partition_point(|t| *t <= span.until_us);
     (start..end.max(start), times[..range.end].get(end).copied())
-}
-
-fn side_by_side(rows: &[(usize, usize)]) -> Option<(usize, usize)> {
-    let (segment, first) = *rows.first()?;
-    let ordered = rows.iter().enumerate().all(|(i, row)| *row == (segment, first + i));
-    ordered.then_some((segment, first))
 }

@@ -17,6 +17,7 @@ pub mod events;
 pub mod files;
 pub mod ids;
 mod lock;
+mod runs;
 pub mod segment;
 pub mod tables;
 
@@ -141,7 +142,7 @@ impl Store {
     ) -> Result<Vec<String>> {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
-        self.events.append(segment, expired_us, (&mut self.files, &self.tables, change))
+        self.events.append(segment, expired_us, &self.columns, (&mut self.files, &self.tables, change))
     }
 
     /// Commits a step: everything in `change`, and all that the parts above gathered.

@@ -1,11 +1,15 @@
 //! A segment: events in profile order, in compact columns, written once. On disk an Arrow IPC file with one row a
 //! profile and its events as a list, so that other tools read it too; in memory the list's columns and offsets.
 
+use super::{
+    columns::Columns,
+    runs::{Content, Runs},
+};
 use crate::{Error, Result};
 use arrow::{
     array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt32Array, new_null_array},
     buffer::{OffsetBuffer, ScalarBuffer},
-    compute::{cast, interleave, max, take},
+    compute::{cast, max, take},
     datatypes::{DataType, Field, Fields, Schema, TimestampMicrosecondType, UInt32Type},
     ipc::{reader::FileReader, writer::FileWriter},
 };
@@ -20,18 +24,25 @@ pub struct Segment {
     offsets: Vec<u32>,
     /// By name; text as codes; all of one length.
     columns: BTreeMap<String, ArrayRef>,
+    /// Columns as segmentations see them, made when they are first asked for.
+    shown: BTreeMap<String, ArrayRef>,
+    /// Earliest and latest event, microseconds.
+    times_us: (i64, i64),
 }
 
 impl Segment {
-    /// From rows in any order: the profile and a tie-breaking key of each, and its columns.
+    /// From rows in any order: the profile of each, and its columns.
     ///
     /// # Errors
     /// When there is no `event_time` column.
-    pub fn from_rows(profiles: &[u32], ties: &[u128], columns: BTreeMap<String, ArrayRef>) -> Result<Self> {
+    pub fn from_rows(profiles: &[u32], columns: BTreeMap<String, ArrayRef>, known: &Columns) -> Result<Self> {
         let times = times(&columns)?;
+        let content = Content::new(&[&columns], known);
         let mut order: Vec<u32> = (0..profiles.len() as u32).collect();
-        let key = |row: &u32| (profiles[*row as usize], times[*row as usize], ties[*row as usize]);
-        order.sort_unstable_by_key(key);
+        let key = |row: u32| (profiles[row as usize], times[row as usize]);
+        order.sort_unstable_by(|&a, &b| {
+            key(a).cmp(&key(b)).then_with(|| content.compare((0, a as usize), (0, b as usize)))
+        });
         let mut found = Vec::new();
         let mut offsets = Vec::new();
         for (position, row) in order.iter().enumerate() {
@@ -44,10 +55,17 @@ impl Segment {
         offsets.push(order.len() as u32);
         let order = UInt32Array::from(order);
         let columns = columns
-            .into_iter()
-            .map(|(name, values)| Ok((name, take(&values, &order, None)?)))
+            .iter()
+            .map(|(name, values)| Ok((name.clone(), take(values, &order, None)?)))
             .collect::<Result<_>>()?;
-        Ok(Self { profiles: found, offsets, columns })
+        Self::new(found, offsets, columns)
+    }
+
+    fn new(profiles: Vec<u32>, offsets: Vec<u32>, columns: BTreeMap<String, ArrayRef>) -> Result<Self> {
+        let times = times(&columns)?;
+        let first = times.iter().copied().min().unwrap_or(i64::MAX);
+        let last = times.iter().copied().max().unwrap_or(i64::MIN);
+        Ok(Self { profiles, offsets, columns, shown: BTreeMap::new(), times_us: (first, last) })
     }
 
     /// Events inside.
@@ -60,10 +78,46 @@ impl Segment {
         &self.profiles
     }
 
-    /// The rows of a profile.
-    pub fn range(&self, profile: u32) -> Option<Range<usize>> {
-        let at = self.profiles.binary_search(&profile).ok()?;
-        Some(self.offsets[at] as usize..self.offsets[at + 1] as usize)
+    /// The rows of a profile, found from a place where an earlier search ended; `from` moves along.
+    pub(super) fn seek(&self, profile: u32, from: &mut usize) -> Option<Range<usize>> {
+        let all = &self.profiles;
+        if all.get(*from).is_none_or(|here| *here > profile) {
+            // Behind, or between two: only a search from the start can tell.
+            if *from == 0 || all[*from - 1] < profile {
+                return None;
+            }
+            *from = 0;
+        }
+        // The next profile is near: steps double before they halve.
+        let (mut low, mut step) = (*from, 1);
+        while all.get(low + step).is_some_and(|there| *there < profile) {
+            (low, step) = (low + step, step * 2);
+        }
+        let high = (low + step + 1).min(all.len());
+        let at = low + all[low..high].partition_point(|here| *here < profile);
+        *from = at;
+        let found = all.get(at) == Some(&profile);
+        found.then(|| self.offsets[at] as usize..self.offsets[at + 1] as usize)
+    }
+
+    /// Earliest and latest event, microseconds.
+    pub(super) fn times_us(&self) -> (i64, i64) {
+        self.times_us
+    }
+
+    /// All columns, as stored.
+    pub(super) fn columns(&self) -> &BTreeMap<String, ArrayRef> {
+        &self.columns
+    }
+
+    /// A column as segmentations see it.
+    pub(super) fn shown(&mut self, name: &str, kind: &DataType, columns: &mut Columns) -> Result<ArrayRef> {
+        if let Some(shown) = self.shown.get(name) {
+            return Ok(shown.clone());
+        }
+        let shown = columns.show(name, self.column(name, kind))?;
+        self.shown.insert(name.to_owned(), shown.clone());
+        Ok(shown)
     }
 
     /// Event times, microseconds.
@@ -83,29 +137,41 @@ impl Segment {
     ///
     /// # Errors
     /// When columns of one name differ in type.
-    pub fn merge(segments: &[&Self], since_us: i64) -> Result<Option<Self>> {
+    pub fn merge(segments: &[&Self], since_us: i64, known: &Columns) -> Result<Option<Self>> {
         let mut profiles: Vec<u32> = segments.iter().flat_map(|s| s.profiles.iter().copied()).collect();
         profiles.sort_unstable();
         profiles.dedup();
-        let mut rows: Vec<(usize, usize)> = Vec::new();
-        let (mut found, mut offsets) = (Vec::new(), Vec::new());
         let times = segments.iter().map(|s| s.times()).collect::<Result<Vec<_>>>()?;
+        let own: Vec<_> = segments.iter().map(|s| &s.columns).collect();
+        let content = Content::new(&own, known);
+        let mut runs = Runs::default();
+        let (mut found, mut offsets) = (Vec::new(), Vec::new());
+        let mut cursors = vec![0; segments.len()];
+        let mut pieces = Vec::new();
         for profile in profiles {
-            let start = rows.len();
-            for (number, segment) in segments.iter().enumerate() {
-                let range = segment.range(profile).unwrap_or(0..0);
-                rows.extend(range.filter(|row| times[number][*row] > since_us).map(|row| (number, row)));
+            pieces.clear();
+            for (part, segment) in segments.iter().enumerate() {
+                let Some(mut range) = segment.seek(profile, &mut cursors[part]) else { continue };
+                if segment.times_us.0 <= since_us {
+                    range.start += times[part][range.clone()].partition_point(|time| *time <= since_us);
+                }
+                if !range.is_empty() {
+                    pieces.push((part, range));
+                }
             }
-            rows[start..].sort_by_key(|(segment, row)| times[*segment][*row]);
-            if rows.len() > start {
-                found.push(profile);
-                offsets.push(start as u32);
+            let start = runs.rows();
+            match &pieces[..] {
+                [] => continue,
+                [(part, range)] => runs.push(*part, range.clone()),
+                several => runs.weave(several, &times, &content),
             }
+            found.push(profile);
+            offsets.push(start as u32);
         }
-        if rows.is_empty() {
+        if runs.rows() == 0 {
             return Ok(None);
         }
-        offsets.push(rows.len() as u32);
+        offsets.push(runs.rows() as u32);
         let mut kinds: BTreeMap<&String, &DataType> = BTreeMap::new();
         for segment in segments {
             kinds.extend(segment.columns.iter().map(|(name, values)| (name, values.data_type())));
@@ -113,10 +179,9 @@ impl Segment {
         let mut columns = BTreeMap::new();
         for (name, kind) in kinds {
             let parts: Vec<ArrayRef> = segments.iter().map(|s| s.column(name, kind)).collect();
-            let parts: Vec<&dyn Array> = parts.iter().map(|a| &**a).collect();
-            columns.insert(name.clone(), interleave(&parts, &rows)?);
+            columns.insert(name.clone(), runs.copy(&parts)?);
         }
-        Ok(Some(Self { profiles: found, offsets, columns }))
+        Ok(Some(Self::new(found, offsets, columns)?))
     }
 
     /// As the bytes of a file; codes as narrow as they fit.
@@ -164,7 +229,7 @@ impl Segment {
             columns.insert(field.name().clone(), values);
         }
         let offsets = list.value_offsets().iter().map(|o| o.cast_unsigned()).collect();
-        Ok(Self { profiles: profiles.values().to_vec(), offsets, columns })
+        Self::new(profiles.values().to_vec(), offsets, columns)
     }
 }
 

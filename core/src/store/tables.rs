@@ -24,10 +24,8 @@ pub struct Tables {
     pub merged: Keyspace,
     /// Segment → [`crate::segment::Membership`].
     pub segments: Keyspace,
-    /// Due time, profile → nothing.
+    /// Due times, in the form of [`crate::segment::timers`].
     pub timers: Keyspace,
-    /// Profile → its due time, `i64`.
-    pub due: Keyspace,
     /// Number → [`super::dead_letters::DeadLetter`].
     pub dead_letters: Keyspace,
     /// Destination → [`crate::activate::Pending`].
@@ -59,7 +57,6 @@ impl Tables {
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
             timers: keyspace("timers")?,
-            due: keyspace("due")?,
             dead_letters: keyspace("dead-letters")?,
             outbox: keyspace("outbox")?,
             delivered: keyspace("delivered")?,
@@ -146,14 +143,4 @@ pub fn profile_key(profile: u32) -> [u8; 4] {
 /// A number from a key or value of four bytes.
 pub fn number(bytes: &[u8]) -> Option<u32> {
     bytes.try_into().ok().map(u32::from_be_bytes)
-}
-
-/// A time as bytes that sort as the time does.
-pub fn time_key(time_us: i64) -> [u8; 8] {
-    (time_us.cast_unsigned() ^ (1 << 63)).to_be_bytes()
-}
-
-/// The time of [`time_key`].
-pub fn key_time(bytes: &[u8]) -> Option<i64> {
-    bytes.try_into().ok().map(|b| (u64::from_be_bytes(b) ^ (1 << 63)).cast_signed())
 }

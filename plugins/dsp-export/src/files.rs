@@ -127,7 +127,7 @@ impl Part {
         let sink = Hashing { file: BufWriter::with_capacity(1 << 16, file), hash: Sha256::new(), bytes: 0 };
         let out = match layout.gzip {
             // No time and no name in the header, so that the same lines give the same bytes.
-            true => Out::Gzip(Box::new(GzBuilder::new().mtime(0).write(sink, Compression::default()))),
+            true => Out::Gzip(GzBuilder::new().mtime(0).write(sink, Compression::default()).into()),
             false => Out::Plain(sink),
         };
         let mut part = Self { out, path, lines: 0, text_bytes: 0 };

@@ -1,4 +1,7 @@
 //! Aggregate calls: one value per profile, from the bits of the events that matter.
+//!
+//! Most calls match few events, so the bits are walked and each event's value goes to its profile's row; where bits are
+//! many, a profile's events are looked at together.
 
 use crate::{
     ast::Function,
@@ -6,6 +9,7 @@ use crate::{
     logic::Bits,
     vector::{Numbers, Vector},
 };
+use arrow::datatypes::ArrowNativeType;
 use std::{cmp::Ordering, ops::Range};
 
 /// Positions of events, of one profile.
@@ -13,9 +17,11 @@ pub(crate) type Span = (u32, u32);
 
 /// What a call sees of a batch.
 pub(crate) struct View<'a> {
-    /// Per profile, the events in the window.
-    pub(crate) spans: &'a [Span],
-    /// The events that matter.
+    /// Per profile, its events.
+    pub(crate) lists: &'a [Span],
+    /// Per event, the row of its profile.
+    pub(crate) rows: &'a [u32],
+    /// The events that matter and lie in the window.
     pub(crate) mask: &'a Bits,
     pub(crate) column: Option<&'a Vector>,
     pub(crate) times: &'a [i64],
@@ -29,27 +35,27 @@ pub(crate) struct Scratch {
     distinct: Vec<u64>,
 }
 
+/// No event.
+const NONE: u32 = u32::MAX;
+
 impl View<'_> {
     /// Computes a call for every profile.
     pub(crate) fn compute(&self, function: Function, scratch: &mut Scratch, out: &mut Vector) {
         match (function, self.column, out) {
-            (Function::Count | Function::Did, _, Vector::Ints(out)) => {
-                self.each(out, |events| Some(self.mask.count(events) as i64));
+            (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(out),
+            (Function::DaysSince, _, Vector::Ints(out)) => {
+                let picks = &mut scratch.picks;
+                self.pick(picks, |_, _| true);
+                let age = |row: usize| (picks[row] != NONE).then(|| self.times[picks[row] as usize]);
+                out.fill_with(picks.len(), |row| age(row).map(|time| self.as_of.saturating_sub(time)));
             }
-            (Function::DaysSince, _, Vector::Ints(out)) => self.each(out, |events| {
-                let last = self.mask.last(events)?;
-                Some(self.as_of.saturating_sub(self.times[last]))
-            }),
-            (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => self.each(out, |events| {
-                let (sum, count) = self.sum_ints(column, events);
-                if count > 0 { i64::try_from(sum).ok() } else { None }
-            }),
+            (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => self.sum_ints(column, out),
             (Function::Sum, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {
                 let (sum, count) = self.sum_floats(column, events);
                 (count > 0 && !sum.is_nan()).then_some(sum)
             }),
             (Function::Avg, Some(Vector::Ints(column)), Vector::Floats(out)) => self.each(out, |events| {
-                let (sum, count) = self.sum_ints(column, events);
+                let (sum, count) = self.wide_sum(column, events);
                 (count > 0).then(|| sum as f64 / count as f64)
             }),
             (Function::Avg, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {
@@ -57,27 +63,67 @@ impl View<'_> {
                 (count > 0 && !sum.is_nan()).then(|| sum / count as f64)
             }),
             (Function::CountDistinct, Some(column), Vector::Ints(out)) => {
-                let distinct = &mut scratch.distinct;
-                self.each(out, |events| Some(count_distinct(column, self.mask.ones(events), distinct)));
+                self.count_distinct(column, &mut scratch.distinct, out);
             }
             (_, Some(column), out) => {
-                self.pick(function, column, &mut scratch.picks);
-                out.gather(column, &scratch.picks);
+                let picks = &mut scratch.picks;
+                match function {
+                    Function::First => self.pick(picks, |_, _| false),
+                    Function::Last => self.pick(picks, |_, _| true),
+                    Function::Min => {
+                        self.pick(picks, |event, best| order(column, event, best) == Ordering::Less)
+                    }
+                    _ => self.pick(picks, |event, best| order(column, event, best) == Ordering::Greater),
+                }
+                out.gather(column, picks);
             }
             _ => unreachable!("{function:?} is compiled with its column"),
         }
     }
 
-    fn each<T: Copy + Default>(
+    fn count(&self, out: &mut Numbers<i64>) {
+        let rows = self.lists.len();
+        let values = out.values.clear();
+        if self.mask.total() < rows {
+            values.resize(rows, 0);
+            self.mask.each(|event| values[self.rows[event] as usize] += 1);
+        } else {
+            values.extend(self.lists.iter().map(|&list| self.mask.count(range(list)) as i64));
+        }
+        out.valid.fill(rows, true);
+    }
+
+    fn sum_ints(&self, column: &Numbers<i64>, out: &mut Numbers<i64>) {
+        let rows = self.lists.len();
+        let values = out.values.clear();
+        values.resize(rows, 0);
+        out.valid.fill(rows, false);
+        let mut fits = true;
+        self.mask.each(|event| {
+            let row = self.rows[event] as usize;
+            let (sum, over) = values[row].overflowing_add(column.values[event]);
+            values[row] = sum;
+            fits &= !over;
+            out.valid.set(row);
+        });
+        if !fits {
+            self.each(out, |events| {
+                let (sum, count) = self.wide_sum(column, events);
+                if count > 0 { i64::try_from(sum).ok() } else { None }
+            });
+        }
+    }
+
+    fn each<T: ArrowNativeType>(
         &self,
         out: &mut Numbers<T>,
         mut value: impl FnMut(Range<usize>) -> Option<T>,
     ) {
-        out.fill_with(self.spans.len(), |row| value(range(self.spans[row])));
+        out.fill_with(self.lists.len(), |row| value(range(self.lists[row])));
     }
 
     /// Wide enough for any number of integers.
-    fn sum_ints(&self, column: &Numbers<i64>, events: Range<usize>) -> (i128, usize) {
+    fn wide_sum(&self, column: &Numbers<i64>, events: Range<usize>) -> (i128, usize) {
         let add = |(sum, count), event: usize| (sum + i128::from(column.values[event]), count + 1);
         self.mask.ones(events).fold((0, 0), add)
     }
@@ -95,21 +141,63 @@ impl View<'_> {
         (if sum.is_finite() { sum + lost } else { sum }, count)
     }
 
-    /// Per profile the event whose value is the answer; of equal ones the earliest.
-    fn pick(&self, function: Function, column: &Vector, picks: &mut Vec<u32>) {
-        let wanted = if function == Function::Min { Ordering::Less } else { Ordering::Greater };
+    /// Per profile the event whose value is the answer: each later one that is `better` takes the place.
+    fn pick(&self, picks: &mut Vec<u32>, better: impl Fn(usize, usize) -> bool) {
         picks.clear();
-        picks.extend(self.spans.iter().map(|&span| {
-            let picked = match function {
-                Function::First => self.mask.first(range(span)),
-                Function::Last => self.mask.last(range(span)),
-                _ => self
-                    .mask
-                    .ones(range(span))
-                    .reduce(|best, event| if order(column, event, best) == wanted { event } else { best }),
-            };
-            picked.map_or(u32::MAX, |event| event as u32)
-        }));
+        picks.resize(self.lists.len(), NONE);
+        self.mask.each(|event| {
+            let best = &mut picks[self.rows[event] as usize];
+            if *best == NONE || better(event, *best as usize) {
+                *best = event as u32;
+            }
+        });
+    }
+
+    fn count_distinct(&self, column: &Vector, room: &mut Vec<u64>, out: &mut Numbers<i64>) {
+        match column {
+            Vector::Ints(numbers) => {
+                if !self.count_distinct_near(&numbers.values, room, out) {
+                    self.count_distinct_any(|event| numbers.values[event] as u64, room, out);
+                }
+            }
+            // Adding zero makes one of the two zeros.
+            Vector::Floats(numbers) => {
+                self.count_distinct_any(|event| (numbers.values[event] + 0.0).to_bits(), room, out);
+            }
+            Vector::Bools(bools) => {
+                self.count_distinct_any(|event| u64::from(bools.yes.get(event)), room, out);
+            }
+            Vector::Texts(_) => unreachable!("texts are counted by their codes"),
+        }
+    }
+
+    /// A bit for each value where they lie within 64 of each other, as days of a window and codes of short
+    /// dictionaries do; false when they do not.
+    fn count_distinct_near(&self, values: &[i64], bits: &mut Vec<u64>, out: &mut Numbers<i64>) -> bool {
+        let (mut least, mut most) = (i64::MAX, i64::MIN);
+        self.mask.each(|event| {
+            least = least.min(values[event]);
+            most = most.max(values[event]);
+        });
+        if least <= most && most.checked_sub(least).is_none_or(|width| width >= 64) {
+            return false;
+        }
+        bits.clear();
+        bits.resize(self.lists.len(), 0);
+        self.mask.each(|event| bits[self.rows[event] as usize] |= 1 << (values[event] - least));
+        out.values.clear().extend(bits.iter().map(|seen| i64::from(seen.count_ones())));
+        out.valid.fill(bits.len(), true);
+        true
+    }
+
+    fn count_distinct_any(&self, value: impl Fn(usize) -> u64, room: &mut Vec<u64>, out: &mut Numbers<i64>) {
+        self.each(out, |events| {
+            room.clear();
+            room.extend(self.mask.ones(events).map(&value));
+            room.sort_unstable();
+            room.dedup();
+            Some(room.len() as i64)
+        });
     }
 }
 
@@ -125,18 +213,4 @@ fn order(column: &Vector, a: usize, b: usize) -> Ordering {
         Vector::Texts(texts) => texts.get(a).cmp(&texts.get(b)),
         Vector::Bools(bools) => bools.get(a).cmp(&bools.get(b)),
     }
-}
-
-fn count_distinct(column: &Vector, events: impl Iterator<Item = usize>, room: &mut Vec<u64>) -> i64 {
-    room.clear();
-    match column {
-        Vector::Ints(numbers) => room.extend(events.map(|event| numbers.values[event] as u64)),
-        // Adding zero makes one of the two zeros.
-        Vector::Floats(numbers) => room.extend(events.map(|event| (numbers.values[event] + 0.0).to_bits())),
-        Vector::Bools(bools) => room.extend(events.map(|event| u64::from(bools.yes.get(event)))),
-        Vector::Texts(_) => unreachable!("texts are counted by their codes"),
-    }
-    room.sort_unstable();
-    room.dedup();
-    room.len() as i64
 }

@@ -8,7 +8,6 @@ use crate::{
     kernel,
     logic::{Bits, Bools},
     vector::Vector,
-    window::Window,
 };
 use arrow::{
     array::{Array, AsArray, RecordBatch, StructArray},
@@ -27,17 +26,31 @@ const NEVER: i64 = i64::MAX;
 pub(crate) struct Evaluator {
     pub(crate) program: Program,
     roots: Vec<Id>,
-    /// Which bits in which windows move with time.
-    moving: Vec<(usize, usize)>,
+    /// The masks that calls ask about, with the window of each.
+    cuts: Vec<(usize, usize)>,
+    /// Per call, its place in `cuts`.
+    cut_of: Vec<usize>,
     /// Comparisons of an age with a number.
     ages: Vec<(CompareOp, Id, Id)>,
     pub(crate) events: Vec<Vector>,
     pub(crate) profiles: Vec<Vector>,
-    pub(crate) masks: Vec<Bits>,
-    /// Per window, per profile.
-    pub(crate) spans: Vec<Vec<Span>>,
+    masks: Vec<Bits>,
+    /// Per window, the events inside; none when all are.
+    windows: Vec<Option<Bits>>,
+    /// Per cut, the events of its mask inside of its window; none when that is the whole mask.
+    inside: Vec<Option<Bits>>,
     pub(crate) times: ScalarBuffer<i64>,
+    /// Per profile, its events.
     lists: Vec<Span>,
+    /// Per event, the row of its profile.
+    rows: Vec<u32>,
+    /// The events of rows that are not null, where others lie between them.
+    owned: Option<Bits>,
+    /// The latest event of the batch.
+    last: i64,
+    as_of: i64,
+    union: Bits,
+    later: Bits,
     table: Vec<bool>,
     scratch: Scratch,
     next: Vec<i64>,
@@ -46,26 +59,35 @@ pub(crate) struct Evaluator {
 impl Evaluator {
     /// Makes room for a program with all its rules.
     pub(crate) fn new(program: Program) -> Self {
-        let mut moving: Vec<_> = program.calls.iter().map(|call| (call.mask, call.window)).collect();
-        moving.sort_unstable();
-        moving.dedup();
+        let mut cuts: Vec<_> = program.calls.iter().map(|call| (call.mask, call.window)).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        let place = |call: &Call| cuts.partition_point(|cut| *cut < (call.mask, call.window));
         let ages = program.profiles.nodes().filter_map(|node| match node {
             Node::CompareDays(op, age, other) => Some((*op, *age, *other)),
             _ => None,
         });
         Self {
             roots: program.roots.iter().flatten().copied().collect(),
-            moving,
+            cut_of: program.calls.iter().map(place).collect(),
             ages: ages.collect(),
             events: program.events.vectors(),
             profiles: program.profiles.vectors(),
             masks: vec![Bits::default(); program.masks.len()],
-            spans: vec![Vec::new(); program.windows.len()],
+            windows: vec![None; program.windows.len()],
+            inside: vec![None; cuts.len()],
             times: ScalarBuffer::default(),
             lists: Vec::new(),
+            rows: Vec::new(),
+            owned: None,
+            last: i64::MIN,
+            as_of: 0,
+            union: Bits::default(),
+            later: Bits::default(),
             table: Vec::new(),
             scratch: Scratch::default(),
             next: Vec::new(),
+            cuts,
             program,
         }
     }
@@ -74,24 +96,48 @@ impl Evaluator {
     pub(crate) fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated> {
         self.run(batch)?;
         self.find_next_change(batch);
-        let mut answer = Evaluated::with_capacity(batch.num_rows());
+        // By profile, from bits by segment: how many each has, where its own begin, and then their ordinals.
+        let mut ends = vec![0_u32; batch.num_rows()];
         let members: Vec<&Bits> = self.roots.iter().map(|root| &self.profiles[*root].bools().yes).collect();
-        for (row, &next) in self.next.iter().enumerate() {
-            let ordinals =
-                (0_u32..).zip(&members).filter(|(_, members)| members.get(row)).map(|(ordinal, _)| ordinal);
-            answer.push(ordinals, (next != NEVER).then_some(next));
+        members.iter().for_each(|members| members.each(|row| ends[row] += 1));
+        let mut start = 0;
+        for end in &mut ends {
+            start += std::mem::replace(end, start);
+        }
+        let mut ordinals = vec![0_u32; start as usize];
+        for (ordinal, members) in (0_u32..).zip(&members) {
+            members.each(|row| {
+                ordinals[ends[row] as usize] = ordinal;
+                ends[row] += 1;
+            });
+        }
+        let mut answer = Evaluated::with_capacity(batch.num_rows());
+        let mut start = 0;
+        for (end, &next) in ends.into_iter().zip(&self.next) {
+            let own = &ordinals[start..end as usize];
+            answer.push(own.iter().copied(), (next != NEVER).then_some(next));
+            start = end as usize;
         }
         Ok(answer)
+    }
+
+    /// The events that a call is about: its mask inside of its window.
+    pub(crate) fn inside(&self, mask: usize, window: usize) -> &Bits {
+        let at = self.cuts.partition_point(|cut| *cut < (mask, window));
+        self.inside[at].as_ref().unwrap_or(&self.masks[mask])
     }
 
     /// Computes every node for a batch.
     pub(crate) fn run(&mut self, batch: &RecordBatch) -> Result<()> {
         let as_of = as_of(batch)?;
+        (self.as_of, self.last) = (as_of, i64::MIN);
         if !self.program.calls.is_empty() {
             self.read_events(batch)?;
-            self.find_spans(as_of);
+            self.cut(as_of);
         }
-        let Self { program, events, profiles, masks, spans, times, table, scratch, .. } = self;
+        let Self {
+            program, events, profiles, masks, inside, cut_of, lists, rows, times, table, scratch, ..
+        } = self;
         program.profiles.run(batch.num_rows(), profiles, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(batch.column(*index)),
             Leaf::Member(index) => {
@@ -103,9 +149,10 @@ impl Evaluator {
             }
             Leaf::Identifier(index, namespace) => has_identifier(batch.column(*index), namespace, out),
             Leaf::Call(position) => {
-                let Call { function, column, mask, window } = &program.calls[*position];
+                let Call { function, column, mask, .. } = &program.calls[*position];
                 let column = column.map(|id| &events[id]);
-                let view = View { spans: &spans[*window], mask: &masks[*mask], column, times, as_of };
+                let mask = inside[cut_of[*position]].as_ref().unwrap_or(&masks[*mask]);
+                let view = View { lists, rows, mask, column, times, as_of };
                 view.compute(*function, scratch, out);
                 Ok(())
             }
@@ -115,7 +162,7 @@ impl Evaluator {
     /// Bits of the events that each call is about.
     fn read_events(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = self.read_lists(batch)?;
-        let Self { program, events, masks, table, .. } = self;
+        let Self { program, events, masks, owned, table, .. } = self;
         program.events.run(rows.len(), events, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(rows.column(*index)),
             other => unreachable!("{other:?} is not of an event"),
@@ -126,6 +173,9 @@ impl Evaluator {
             if let Some(column) = column {
                 events[*column].copy_valid(&mut present);
                 mask.and(&present);
+            }
+            if let Some(owned) = owned {
+                mask.and(owned);
             }
         }
         Ok(())
@@ -144,6 +194,21 @@ impl Evaluator {
             let start = within(offsets[row]);
             (start, if list.is_null(row) { start } else { within(offsets[row + 1]) })
         }));
+        self.rows.clear();
+        for (row, &(start, end)) in (0_u32..).zip(&self.lists) {
+            // What lies between is of null rows, and belongs to nobody.
+            self.rows.resize(start as usize, row);
+            self.rows.resize(end as usize, row);
+        }
+        let total = (end - base) as usize;
+        self.rows.resize(total, 0);
+        let owned: usize = self.lists.iter().map(|&list| range(list).len()).sum();
+        self.owned = (owned < total).then(|| {
+            let mut bits = Bits::default();
+            bits.fill(total, false);
+            self.lists.iter().for_each(|&list| range(list).for_each(|event| bits.set(event)));
+            bits
+        });
         let rows = list.values().as_struct().slice(base as usize, (end - base) as usize);
         let times =
             rows.column_by_name(EVENT_TIME).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
@@ -152,51 +217,103 @@ impl Evaluator {
             return Err(Fault::data("event-null", "an event, or the time of one, is null"));
         }
         self.times = times.values().clone();
-        let sorted = self.lists.iter().all(|&span| self.times[range(span)].is_sorted());
+        let sorted = self.lists.iter().all(|&list| self.times[range(list)].is_sorted());
         if !sorted {
             return Err(Fault::data("event-order", "the events of a profile do not ascend by time"));
         }
         Ok(rows)
     }
 
-    fn find_spans(&mut self, as_of: i64) {
-        for (window, spans) in self.program.windows.iter().zip(&mut self.spans) {
-            spans.clear();
-            spans.extend(self.lists.iter().map(|&list| {
-                let inside = window.span(&self.times[range(list)], as_of);
-                (list.0 + inside.start as u32, list.0 + inside.end as u32)
-            }));
+    /// Which events lie in which windows, and what each mask has of them.
+    fn cut(&mut self, as_of: i64) {
+        let full = || self.lists.iter().filter(|(start, end)| start < end);
+        let first = full().map(|&(start, _)| self.times[start as usize]).min().unwrap_or(i64::MAX);
+        let last = full().map(|&(_, end)| self.times[end as usize - 1]).max().unwrap_or(i64::MIN);
+        self.last = last;
+        for (window, inside) in self.program.windows.iter().zip(&mut self.windows) {
+            let (after, until) = window.bounds(as_of);
+            if after < first && last <= until {
+                *inside = None;
+                continue;
+            }
+            let bits = inside.get_or_insert_default();
+            if last <= until {
+                bits.pack_each(&self.times, |time| time > after);
+            } else {
+                bits.pack_each(&self.times, |time| time > after && time <= until);
+            }
+        }
+        for (&(mask, window), inside) in self.cuts.iter().zip(&mut self.inside) {
+            match &self.windows[window] {
+                None => *inside = None,
+                Some(bits) => {
+                    let inside = inside.get_or_insert_default();
+                    inside.copy(&self.masks[mask]);
+                    inside.and(bits);
+                }
+            }
         }
     }
 
     /// The first moment at which an event that matters leaves or enters a window, or an age passes its number.
     fn find_next_change(&mut self, batch: &RecordBatch) {
-        let Self { program, next, masks, spans, lists, times, profiles, ages, .. } = self;
-        next.clear();
-        next.resize(batch.num_rows(), NEVER);
-        for &(mask, window) in &self.moving {
-            let Window { older_us, newer_us } = program.windows[window];
-            let mask = &masks[mask];
-            for ((next, &(start, end)), &(_, last)) in next.iter_mut().zip(&spans[window]).zip(lists.iter()) {
-                // What is beyond the window enters it.
-                if end < last
-                    && let Some(event) = mask.first(range((end, last)))
-                {
-                    *next = (*next).min(times[event].saturating_add(newer_us));
-                }
-                if let Some(older_us) = older_us
-                    && let Some(event) = mask.first(range((start, end)))
-                {
-                    *next = (*next).min(times[event].saturating_add(older_us));
-                }
-            }
+        self.next.clear();
+        self.next.resize(batch.num_rows(), NEVER);
+        for window in 0..self.program.windows.len() {
+            self.find_shifts(window);
         }
-        let as_of = as_of(batch).unwrap_or(NEVER);
+        let Self { next, profiles, ages, as_of, .. } = self;
         for (op, age, other) in ages {
             for (row, next) in next.iter_mut().enumerate() {
                 if let Some(later) = kernel::days_change_us(*op, &profiles[*age], &profiles[*other], row) {
                     *next = (*next).min(as_of.saturating_add(later));
                 }
+            }
+        }
+    }
+}
+
+impl Evaluator {
+    /// Of each profile the first event that matters and leaves a window, and the first that will enter it.
+    fn find_shifts(&mut self, at: usize) {
+        let window = self.program.windows[at];
+        let (_, until) = window.bounds(self.as_of);
+        let masks: Vec<usize> = self.cuts.iter().filter(|cut| cut.1 == at).map(|cut| cut.0).collect();
+        if window.older_us.is_some() {
+            self.unite(&masks);
+            if let Some(inside) = &self.windows[at] {
+                self.union.and(inside);
+            }
+            self.note_firsts(|time| window.leaves_us(time).unwrap_or(NEVER));
+        }
+        if self.last > until {
+            self.unite(&masks);
+            self.later.pack_each(&self.times, |time| time > until);
+            self.union.and(&self.later);
+            self.note_firsts(|time| window.enters_us(time));
+        }
+    }
+
+    fn unite(&mut self, masks: &[usize]) {
+        let Self { union, masks: bits, .. } = self;
+        if let Some((first, rest)) = masks.split_first() {
+            union.copy(&bits[*first]);
+            rest.iter().for_each(|mask| union.or(&bits[*mask]));
+        }
+    }
+
+    /// The first event of each profile in `union` changes its answer at `moment(time)`.
+    fn note_firsts(&mut self, moment: impl Fn(i64) -> i64) {
+        let Self { union, next, lists, rows, times, .. } = self;
+        if union.total() < lists.len() {
+            return union.each(|event| {
+                let next = &mut next[rows[event] as usize];
+                *next = (*next).min(moment(times[event]));
+            });
+        }
+        for (next, &list) in next.iter_mut().zip(lists.iter()) {
+            if let Some(event) = union.first(range(list)) {
+                *next = (*next).min(moment(times[event]));
             }
         }
     }

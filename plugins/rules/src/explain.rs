@@ -2,7 +2,6 @@
 //! read from the vectors that decide membership, so that the two cannot disagree.
 
 use crate::{
-    aggregate::range,
     ast::{Aggregate, Expr, ExprKind, Function, Literal, Type},
     compile::{Scope, Value},
     evaluate::Evaluator,
@@ -144,8 +143,8 @@ impl Teller<'_> {
 
     fn matching(&mut self, call: &Aggregate) -> impl Iterator<Item = usize> {
         let (mask, window, _) = self.evaluator.program.place(call);
-        let Evaluator { masks, spans, .. } = &*self.evaluator;
-        masks[mask].ones(range(spans[window][0]))
+        let bits = self.evaluator.inside(mask, window);
+        bits.ones(0..bits.len())
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     logic::Bools,
     vector::{Numbers, Vector},
 };
+use arrow::datatypes::ArrowNativeType;
 use std::cmp::Ordering;
 
 const DAY_US: f64 = 86_400_000_000.0;
@@ -192,7 +193,7 @@ pub(crate) fn arithmetic(op: ArithmeticOp, left: &Vector, right: &Vector, out: &
     }
 }
 
-fn numbers<A: Copy, B: Copy>(
+fn numbers<A: ArrowNativeType, B: ArrowNativeType>(
     op: CompareOp,
     a: &Numbers<A>,
     b: &Numbers<B>,
@@ -206,21 +207,25 @@ fn numbers<A: Copy, B: Copy>(
     out.no.and(&a.valid);
 }
 
-fn with_literal<A: Copy>(op: CompareOp, a: &Numbers<A>, out: &mut Bools, order: impl Fn(A) -> Ordering) {
+fn with_literal<A: ArrowNativeType>(
+    op: CompareOp,
+    a: &Numbers<A>,
+    out: &mut Bools,
+    order: impl Fn(A) -> Ordering,
+) {
     out.yes.pack(a.values.len(), |row| op.holds(order(a.values[row])));
     out.settle(&a.valid);
 }
 
 /// The commonest comparison; the operator is chosen outside of the loop.
 fn int_literal(op: CompareOp, a: &Numbers<i64>, b: i64, out: &mut Bools) {
-    let (rows, values) = (a.values.len(), &a.values);
     match op {
-        CompareOp::Eq => out.yes.pack(rows, |row| values[row] == b),
-        CompareOp::NotEq => out.yes.pack(rows, |row| values[row] != b),
-        CompareOp::Lt => out.yes.pack(rows, |row| values[row] < b),
-        CompareOp::LtEq => out.yes.pack(rows, |row| values[row] <= b),
-        CompareOp::Gt => out.yes.pack(rows, |row| values[row] > b),
-        CompareOp::GtEq => out.yes.pack(rows, |row| values[row] >= b),
+        CompareOp::Eq => out.yes.pack_each(&a.values, |a| a == b),
+        CompareOp::NotEq => out.yes.pack_each(&a.values, |a| a != b),
+        CompareOp::Lt => out.yes.pack_each(&a.values, |a| a < b),
+        CompareOp::LtEq => out.yes.pack_each(&a.values, |a| a <= b),
+        CompareOp::Gt => out.yes.pack_each(&a.values, |a| a > b),
+        CompareOp::GtEq => out.yes.pack_each(&a.values, |a| a >= b),
     }
     out.settle(&a.valid);
 }

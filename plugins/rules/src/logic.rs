@@ -32,6 +32,21 @@ impl Bits {
         self.len = len;
     }
 
+    /// Replaces all bits by what `bit` says of each value. Truth goes through bytes, which compilers turn into wide
+    /// instructions: several times as fast as [`Self::pack`] where `bit` is a plain comparison.
+    #[inline]
+    pub(crate) fn pack_each<T: Copy>(&mut self, values: &[T], bit: impl Fn(T) -> bool) {
+        self.words.clear();
+        let (blocks, rest) = values.as_chunks::<64>();
+        self.words.extend(blocks.iter().map(|block| squeeze(&block.map(|value| u8::from(bit(value))))));
+        if !rest.is_empty() {
+            let mut bytes = [0; 64];
+            bytes.iter_mut().zip(rest).for_each(|(byte, value)| *byte = u8::from(bit(*value)));
+            self.words.push(squeeze(&bytes));
+        }
+        self.len = values.len();
+    }
+
     /// Replaces all bits by one value.
     pub(crate) fn fill(&mut self, len: usize, value: bool) {
         self.words.clear();
@@ -80,10 +95,35 @@ impl Bits {
         self.words[row / 64] >> (row % 64) & 1 == 1
     }
 
+    #[inline]
+    pub(crate) fn set(&mut self, row: usize) {
+        self.words[row / 64] |= 1 << (row % 64);
+    }
+
+    /// How many rows are set.
+    pub(crate) fn total(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
     /// How many rows of the range are set.
     #[inline]
     pub(crate) fn count(&self, range: Range<usize>) -> usize {
-        self.masked(range).map(|(_, word)| word.count_ones() as usize).sum()
+        match self.short(&range) {
+            Some(word) => word.count_ones() as usize,
+            None => self.masked(range).map(|(_, word)| word.count_ones() as usize).sum(),
+        }
+    }
+
+    /// Every row that is set, ascending.
+    #[inline]
+    pub(crate) fn each(&self, mut see: impl FnMut(usize)) {
+        for (index, &word) in self.words.iter().enumerate() {
+            let mut word = word;
+            while word != 0 {
+                see(index * 64 + word.trailing_zeros() as usize);
+                word &= word - 1;
+            }
+        }
     }
 
     /// The rows of the range that are set, ascending.
@@ -100,15 +140,27 @@ impl Bits {
 
     #[inline]
     pub(crate) fn first(&self, range: Range<usize>) -> Option<usize> {
+        if let Some(word) = self.short(&range) {
+            return (word != 0).then(|| range.start + word.trailing_zeros() as usize);
+        }
         self.masked(range)
             .find(|(_, word)| *word != 0)
             .map(|(base, word)| base + word.trailing_zeros() as usize)
     }
 
+    /// A range of up to 64 rows as one word, the first row in its lowest bit.
     #[inline]
-    pub(crate) fn last(&self, range: Range<usize>) -> Option<usize> {
-        let found = self.masked(range).rev().find(|(_, word)| *word != 0);
-        found.map(|(base, word)| base + 63 - word.leading_zeros() as usize)
+    fn short(&self, range: &Range<usize>) -> Option<u64> {
+        let len = range.end.saturating_sub(range.start);
+        if len == 0 || len > 64 {
+            return (len == 0).then_some(0);
+        }
+        let (index, bit) = (range.start / 64, range.start % 64);
+        let mut word = self.words[index] >> bit;
+        if bit + len > 64 {
+            word |= self.words[index + 1] << (64 - bit);
+        }
+        Some(word & (u64::MAX >> (64 - len)))
     }
 
     /// The words that hold a range, without the bits outside of it, and the row of their first bit.
@@ -141,6 +193,15 @@ impl Bits {
             *last &= u64::MAX >> (64 - self.len % 64);
         }
     }
+}
+
+/// 64 bytes of 0 or 1 as bits: a multiplication brings the lowest bits of eight bytes into the highest byte.
+#[inline]
+fn squeeze(bytes: &[u8; 64]) -> u64 {
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (eights, _) = bytes.as_chunks::<8>();
+    let bits = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
+    bits.rev().fold(0, |word, byte| word << 8 | byte)
 }
 
 impl Bools {
@@ -224,7 +285,6 @@ mod tests {
             let expected: Vec<usize> = (start..end).filter(|&row| values[row]).collect();
             prop_assert_eq!(bits.count(start..end), expected.len());
             prop_assert_eq!(bits.first(start..end), expected.first().copied());
-            prop_assert_eq!(bits.last(start..end), expected.last().copied());
             prop_assert_eq!(&bits.ones(start..end).collect::<Vec<_>>(), &expected);
             let mut inverted = bits.clone();
             inverted.invert();

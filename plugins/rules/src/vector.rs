@@ -8,7 +8,8 @@ use arrow::{
     array::{Array, AsArray, StringArray},
     buffer::{NullBuffer, ScalarBuffer},
     datatypes::{
-        DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
+        ArrowNativeType, DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type,
+        UInt32Type,
     },
 };
 use kindred_plugin_api::{Fault, Result};
@@ -26,9 +27,16 @@ pub(crate) enum Vector {
 
 /// Numbers; what is not valid is null.
 #[derive(Debug, Default)]
-pub(crate) struct Numbers<T> {
-    pub(crate) values: Vec<T>,
+pub(crate) struct Numbers<T: ArrowNativeType> {
+    pub(crate) values: Values<T>,
     pub(crate) valid: Bits,
+}
+
+/// Values that were computed here, or that stay where Arrow has them.
+#[derive(Debug)]
+pub(crate) enum Values<T: ArrowNativeType> {
+    Own(Vec<T>),
+    Column(ScalarBuffer<T>),
 }
 
 /// Text that stays where Arrow has it.
@@ -53,6 +61,9 @@ enum Keys {
     U16(ScalarBuffer<u16>),
     U32(ScalarBuffer<u32>),
 }
+
+/// Dictionaries up to this length have codes of one byte while a batch is worked on.
+const NARROW: usize = 256;
 
 impl Vector {
     /// An empty vector for values of a type.
@@ -145,17 +156,49 @@ impl Vector {
     }
 }
 
-impl<T: Copy + Default> Numbers<T> {
-    fn load(&mut self, values: &[T], nulls: Option<&NullBuffer>) {
-        self.values.clear();
-        self.values.extend_from_slice(values);
+impl<T: ArrowNativeType> std::ops::Deref for Values<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        match self {
+            Self::Own(values) => values,
+            Self::Column(values) => values,
+        }
+    }
+}
+
+impl<T: ArrowNativeType> Default for Values<T> {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl<T: ArrowNativeType> Values<T> {
+    /// Room of its own, empty.
+    pub(crate) fn clear(&mut self) -> &mut Vec<T> {
+        if let Self::Column(_) = self {
+            *self = Self::default();
+        }
+        match self {
+            Self::Own(values) => {
+                values.clear();
+                values
+            }
+            Self::Column(_) => unreachable!("it was made its own above"),
+        }
+    }
+}
+
+impl<T: ArrowNativeType> Numbers<T> {
+    fn load(&mut self, values: &ScalarBuffer<T>, nulls: Option<&NullBuffer>) {
+        self.values = Values::Column(values.clone());
         load_valid(&mut self.valid, nulls, values.len());
     }
 
     /// Refills it row by row.
     pub(crate) fn fill_with(&mut self, rows: usize, mut value: impl FnMut(usize) -> Option<T>) {
         let Self { values, valid } = self;
-        values.clear();
+        let values = values.clear();
         valid.pack(rows, |row| {
             let value = value(row);
             values.push(value.unwrap_or_default());
@@ -188,6 +231,7 @@ impl Texts {
             table.extend((0..values.len()).map(|code| values.is_valid(code) && f(values.value(code))));
         }
         match (&self.column.keys, small) {
+            (Keys::U8(keys), true) if self.rows.is_none() => look_up_bytes(keys, table, &mut out.yes),
             (Keys::U8(keys), true) => self.look_up(keys, table, &mut out.yes),
             (Keys::U16(keys), true) => self.look_up(keys, table, &mut out.yes),
             (Keys::U32(keys), true) => self.look_up(keys, table, &mut out.yes),
@@ -227,9 +271,8 @@ impl Texts {
             Fault::permanent("schema", format!("a column has the type {}, not text", array.data_type()))
         })?;
         let (column, nulls, rows) = (&self.column, array.nulls(), array.len());
-        let sound =
-            column.values.null_count() == 0 && column.greatest_code().is_none_or(|c| c < column.values.len());
-        if sound {
+        // Arrow vouches for the codes of rows that are not null.
+        if column.values.null_count() == 0 {
             load_valid(&mut self.valid, nulls, rows);
         } else {
             self.valid.pack(rows, |row| nulls.is_none_or(|n| n.is_valid(row)) && column.is_valid(row));
@@ -253,7 +296,11 @@ impl TextColumn {
                 }
                 DataType::UInt32 => {
                     let array = array.as_dictionary::<UInt32Type>();
-                    (Keys::U32(array.keys().values().clone()), array.values())
+                    let keys = array.keys().values();
+                    let narrow = || keys.iter().map(|&code| code as u8).collect::<Vec<u8>>();
+                    let small = array.values().len() <= NARROW;
+                    let keys = if small { Keys::U8(narrow().into()) } else { Keys::U32(keys.clone()) };
+                    (keys, array.values())
                 }
                 _ => return None,
             },
@@ -271,15 +318,6 @@ impl TextColumn {
         }
     }
 
-    fn greatest_code(&self) -> Option<usize> {
-        match &self.keys {
-            Keys::Plain => None,
-            Keys::U8(keys) => keys.iter().max().map(|&code| usize::from(code)),
-            Keys::U16(keys) => keys.iter().max().map(|&code| usize::from(code)),
-            Keys::U32(keys) => keys.iter().max().map(|&code| code as usize),
-        }
-    }
-
     fn is_valid(&self, row: usize) -> bool {
         let code = self.code(row);
         code < self.values.len() && self.values.is_valid(code)
@@ -293,6 +331,21 @@ impl TextColumn {
 impl Default for TextColumn {
     fn default() -> Self {
         Self { keys: Keys::Plain, values: StringArray::new_null(0) }
+    }
+}
+
+/// One comparison for all rows where few codes hold, which is the common case; else a table of all codes.
+fn look_up_bytes(keys: &[u8], table: &[bool], out: &mut Bits) {
+    let mut codes = (0..=u8::MAX).zip(table).filter(|(_, holds)| **holds).map(|(code, _)| code);
+    match (codes.next(), codes.next(), codes.next()) {
+        (None, ..) => out.fill(keys.len(), false),
+        (Some(only), None, _) => out.pack_each(keys, |key| key == only),
+        (Some(one), Some(two), None) => out.pack_each(keys, |key| key == one || key == two),
+        _ => {
+            let mut all = [false; NARROW];
+            all[..table.len().min(NARROW)].copy_from_slice(&table[..table.len().min(NARROW)]);
+            out.pack_each(keys, |key| all[usize::from(key)]);
+        }
     }
 }
 

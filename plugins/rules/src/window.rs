@@ -1,7 +1,5 @@
 //! Windows of time: `(as_of − older, as_of − newer]`, both in microseconds of event time.
 
-use std::ops::Range;
-
 /// Which events a call looks at. Both bounds are rolling; a day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
@@ -21,11 +19,22 @@ impl Window {
     /// All events up to `as_of`.
     pub(crate) const ALL: Self = Self { older_us: None, newer_us: 0 };
 
-    /// The positions, in times that ascend, that lie inside.
-    pub(crate) fn span(self, times: &[i64], as_of: i64) -> Range<usize> {
-        let end = prefix(times, as_of.saturating_sub(self.newer_us));
-        let start = self.older_us.map_or(0, |older| prefix(&times[..end], as_of.saturating_sub(older)));
-        start..end
+    /// Events after the first and not after the second moment are in.
+    pub(crate) fn bounds(self, as_of: i64) -> (i64, i64) {
+        (
+            self.older_us.map_or(i64::MIN, |older| as_of.saturating_sub(older)),
+            as_of.saturating_sub(self.newer_us),
+        )
+    }
+
+    /// When an event that is in leaves with no other event.
+    pub(crate) fn leaves_us(self, event_us: i64) -> Option<i64> {
+        self.older_us.map(|older| event_us.saturating_add(older))
+    }
+
+    /// When an event that is too new enters.
+    pub(crate) fn enters_us(self, event_us: i64) -> i64 {
+        event_us.saturating_add(self.newer_us)
     }
 }
 
@@ -49,21 +58,6 @@ pub(crate) fn period_us(text: &str) -> Result<i64, String> {
         Some(us) if us <= 0 => Err(format!("a window of `{text}` holds nothing")),
         _ => Err(format!("a window of `{text}` is longer than 100 years")),
     }
-}
-
-/// How many of the times are at or before `bound`. Most lists are short and most bounds lie near the end, so the
-/// search doubles its steps backwards before it halves them.
-fn prefix(times: &[i64], bound: i64) -> usize {
-    let mut step = 1;
-    let mut high = times.len();
-    while high > 0 {
-        let low = high.saturating_sub(step);
-        if times[low] <= bound {
-            return low + times[low..high].partition_point(|&time| time <= bound);
-        }
-        (high, step) = (low, step * 2);
-    }
-    0
 }
 
 #[cfg(test)]
@@ -91,24 +85,12 @@ mod tests {
 
     #[test]
     fn windows_are_open_at_the_old_end_and_closed_at_the_new() {
-        let times = [0, 10, 10, 20, 30, 40];
-        let span = |older, newer, as_of| Window { older_us: older, newer_us: newer }.span(&times, as_of);
-        assert_eq!(span(Some(20), 0, 30), 3..5);
-        assert_eq!(span(Some(20), 10, 30), 3..4);
-        assert_eq!(span(Some(21), 20, 30), 1..3);
-        assert_eq!(span(None, 0, 39), 0..5);
-        assert_eq!(span(None, 0, -1), 0..0);
-        assert_eq!(span(Some(5), 0, 100), 6..6);
-        assert_eq!(Window::ALL.span(&[], 7), 0..0);
-    }
-
-    #[test]
-    fn prefix_agrees_with_a_count() {
-        for length in 0..40_i64 {
-            let times: Vec<i64> = (0..length).map(|i| i / 3 * 2).collect();
-            for bound in -2..30 {
-                assert_eq!(prefix(&times, bound), times.iter().filter(|&&t| t <= bound).count());
-            }
-        }
+        let window = |older, newer| Window { older_us: older, newer_us: newer };
+        assert_eq!(window(Some(20), 0).bounds(30), (10, 30));
+        assert_eq!(window(Some(20), 10).bounds(30), (10, 20));
+        assert_eq!(Window::ALL.bounds(30), (i64::MIN, 30));
+        assert_eq!(window(Some(20), 10).leaves_us(11), Some(31));
+        assert_eq!(window(Some(20), 10).enters_us(25), 35);
+        assert_eq!(Window::ALL.leaves_us(25), None);
     }
 }

@@ -7,8 +7,9 @@ use kindred_core::{
     publish::MANIFEST,
     segment::{
         self, bitmap,
-        engine::{Engine as _, Pass, Passed},
+        engine::{Engine as _, FullPass, Passed},
         group::{self, Group},
+        timers::Timers,
     },
     step::{self, Observer},
     store::{Store, tables},
@@ -106,10 +107,10 @@ impl House {
         let registry = Registry::new();
         let pipeline = config::load(&file, &[], &registry).unwrap_or_else(|problems| panic!("{problems}"));
         step::run(&pipeline, &registry, &Silent, &Arc::default()).unwrap();
-        let mut store = Store::existing(&pipeline.store).unwrap();
-        let all: Vec<u32> = store.identity.all().collect();
-        let mut denied = |profile: &&u32| !store.profiles.get(&store.tables, **profile).unwrap().consents();
-        assert!(all.iter().filter(&mut denied).count() > all.len() / 50, "some do not consent");
+        let store = Store::existing(&pipeline.store).unwrap();
+        let all = store.identity.all();
+        let denied = all.iter().filter(|profile| !store.profiles.consents(*profile)).count();
+        assert!(denied as u64 > all.len() / 50, "some do not consent");
         let groups = group::open(&pipeline, &registry, &store, |_, _| Ok(None)).unwrap();
         Self { dir, pipeline, store, groups }
     }
@@ -131,7 +132,7 @@ impl House {
         let mut all = Vec::new();
         for group in &self.groups {
             let Group { name, origin, segments, schema, .. } = group;
-            let pass = Pass { group: name, origin, segments, schema, moment, members: &members };
+            let pass = FullPass { group: name, origin, segments, schema, moment, members: &members };
             let passed = cluster.evaluate(&mut self.store, &pass)?;
             members.extend(segments.iter().cloned().zip(passed.members.iter().cloned()));
             all.push(passed);
@@ -168,11 +169,9 @@ pub(crate) fn stored(store: &Store) -> BTreeMap<String, RoaringBitmap> {
 
 /// Due times as stored.
 pub(crate) fn timers(store: &Store) -> BTreeMap<u32, i64> {
-    let records = tables::scan(&store.tables.due, []).unwrap();
-    let pair = |(profile, time): (Vec<u8>, Vec<u8>)| {
-        (tables::number(&profile).unwrap(), tables::key_time(&time).unwrap())
-    };
-    records.into_iter().map(pair).collect()
+    let timers = Timers::open(&store.tables).unwrap();
+    let due = |profile| Some((profile, timers.of(profile)?));
+    store.identity.all().into_iter().filter_map(due).collect()
 }
 
 /// Every file below a folder, into another.

@@ -1,0 +1,125 @@
+//! One pass: groups answer for the same profiles, one after the other. Batches go to as many instances of a group as
+//! there are processors, and their answers are taken in order.
+
+use super::{AHEAD, BATCH, group::Group};
+use crate::{
+    Error, Result,
+    plugin::Reply,
+    profile::batch::{self, Moment},
+    store::Store,
+};
+use kindred_plugin_api::{Evaluated, Fault};
+use roaring::RoaringBitmap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::Range,
+};
+
+/// Never due.
+const NEVER: i64 = i64::MAX;
+/// Fewer batches than this are not worth another instance.
+const SEVERAL: usize = 8;
+
+/// Profiles that are evaluated, and what came out so far.
+#[derive(Debug)]
+pub(super) struct Pass {
+    all: RoaringBitmap,
+    profiles: Vec<u32>,
+    /// Whether each may be evaluated and sent.
+    consents: Vec<bool>,
+    due: Vec<i64>,
+}
+
+/// A batch that an instance works on.
+struct Asked {
+    rows: Range<usize>,
+    next_us: Vec<Option<i64>>,
+    reply: Reply<Result<Evaluated, Fault>>,
+}
+
+impl Pass {
+    pub(super) fn over(profiles: &RoaringBitmap) -> Self {
+        let rows: Vec<u32> = profiles.iter().collect();
+        Self { all: profiles.clone(), consents: Vec::new(), due: vec![NEVER; rows.len()], profiles: rows }
+    }
+
+    pub(super) fn profiles(&self) -> &RoaringBitmap {
+        &self.all
+    }
+
+    /// The earliest time that any group named for each profile.
+    pub(super) fn due(&self) -> impl Iterator<Item = (u32, Option<i64>)> {
+        let due = self.due.iter().map(|due| (*due != NEVER).then_some(*due));
+        self.profiles.iter().copied().zip(due)
+    }
+
+    /// Takes times that somebody else found.
+    pub(super) fn note(&mut self, due_us: &BTreeMap<u32, i64>) {
+        for (profile, time) in due_us {
+            if let Ok(at) = self.profiles.binary_search(profile) {
+                self.due[at] = self.due[at].min(*time);
+            }
+        }
+    }
+
+    /// The members of each segment of a group among the profiles.
+    pub(super) fn run(
+        &mut self,
+        store: &mut Store,
+        group: &mut Group,
+        moment: Moment,
+        members: &BTreeMap<String, RoaringBitmap>,
+    ) -> Result<Vec<RoaringBitmap>> {
+        let names = group.segments.join("`, `");
+        let failed = || Error::plugin("segmentation", &names);
+        if self.profiles.len() > SEVERAL * BATCH {
+            group.multiply().map_err(failed())?;
+        }
+        let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
+        let mut waiting: VecDeque<Asked> = VecDeque::new();
+        let workers = group.workers().count();
+        for (number, start) in (0..self.profiles.len()).step_by(BATCH).enumerate() {
+            let rows = start..self.profiles.len().min(start + BATCH);
+            let part = &self.profiles[rows.clone()];
+            let (batch, next_us) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, members)?;
+            if self.consents.len() == start {
+                self.consents.extend(part.iter().map(|profile| store.profiles.consents(*profile)));
+            }
+            let Some(worker) = group.workers().nth(number % workers) else { continue };
+            waiting.push_back(Asked {
+                rows,
+                next_us,
+                reply: worker.ask(move |handle| handle.evaluate(&batch)),
+            });
+            if waiting.len() > workers * AHEAD
+                && let Some(asked) = waiting.pop_front()
+            {
+                self.take(asked, &mut found).map_err(failed())?;
+            }
+        }
+        for asked in waiting {
+            self.take(asked, &mut found).map_err(failed())?;
+        }
+        let bitmap = |rows: Vec<u32>| RoaringBitmap::from_sorted_iter(rows).unwrap_or_default();
+        Ok(found.into_iter().map(bitmap).collect())
+    }
+
+    fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
+        let answer = asked.reply.wait().and_then(|answer| answer)?;
+        for (row, at) in asked.rows.enumerate() {
+            let (ordinals, change_us) = answer.row(row);
+            // The second of the three consent gates.
+            if self.consents[at] {
+                for ordinal in ordinals {
+                    let members = found.get_mut(*ordinal as usize);
+                    let wrong = || Fault::permanent("ordinal", "answered with a segment that does not exist");
+                    members.ok_or_else(wrong)?.push(self.profiles[at]);
+                }
+            }
+            let due = &mut self.due[at];
+            *due = (*due).min(change_us.unwrap_or(NEVER)).min(asked.next_us[row].unwrap_or(NEVER));
+        }
+        Ok(())
+    }
+}
