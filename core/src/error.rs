@@ -75,6 +75,9 @@ pub enum Error {
         /// What moved.
         what: &'static str,
     },
+    /// Workers of the distributed engine.
+    #[error("distributed engine: {0}")]
+    Engine(String),
     /// Something the operator asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -105,6 +108,10 @@ impl Error {
                 Some("make room and run again: everything committed so far is safe".into())
             }
             Self::Moved { .. } => Some("look at `kindred plan FILE` again, and run with its id".into()),
+            Self::Engine(_) => Some(
+                "nothing was changed; start the workers with `kindred worker --listen ADDRESS --shared DIRECTORY` and run again"
+                    .into(),
+            ),
             Self::Plugin { fault, .. } => match fault.kind {
                 FaultKind::Config => fault.problems.first().and_then(|p| p.help.clone()),
                 FaultKind::Transient => Some("run again: it goes on where it stopped".into()),

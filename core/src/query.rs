@@ -3,6 +3,7 @@
 
 use crate::{
     Error, Result,
+    config::{self, Distributed, Pipeline},
     profile::batch::Moment,
     publish::{self, Manifest, Options},
     store::{DAY_US, Store},
@@ -16,12 +17,17 @@ use std::{
 
 /// Name of the program.
 const PROGRAM: &str = "kindred-query";
+/// Of the one that has workers execute the plans; it takes the same arguments and some more.
+const CLUSTER: &str = "kindred-cluster";
 /// The system's signal for a program that gave up.
 const ABORTED: i32 = 6;
 
-/// Where the tables of a store are published for its own queries.
-pub fn published(store: &Path) -> PathBuf {
-    store.join("published")
+/// Where the tables of a pipeline's store are published for its own queries: where the workers see them, if it has any.
+pub fn published(pipeline: &Pipeline) -> PathBuf {
+    match &pipeline.engine {
+        config::Engine::Embedded => pipeline.store.join("published"),
+        config::Engine::Distributed(workers) => workers.shared.clone(),
+    }
 }
 
 /// Publishes the store unless what is published is of its last commit.
@@ -46,23 +52,27 @@ pub fn refresh(store: &mut Store, dir: &Path, moment: Moment) -> Result<Manifest
     publish::publish(store, dir, &options)
 }
 
-/// The program.
+/// The program, and what it is always told.
 #[derive(Clone, Debug)]
-pub struct Engine(PathBuf);
+pub struct Engine(PathBuf, Vec<String>);
 
 impl Engine {
-    /// The one beside this program.
+    /// The one beside this program that suits a pipeline's engine.
     ///
     /// # Errors
     /// [`Error::NotFound`] with what to do.
-    pub fn find() -> Result<Self> {
+    pub fn find(engine: &config::Engine) -> Result<Self> {
+        let (name, arguments) = match engine {
+            config::Engine::Embedded => (PROGRAM, Vec::new()),
+            config::Engine::Distributed(options) => (CLUSTER, on_workers(options)),
+        };
         let this = std::env::current_exe().map_err(Error::io("the path of this program"))?;
-        let program = this.with_file_name(PROGRAM);
+        let program = this.with_file_name(name);
         if program.is_file() {
-            return Ok(Self(program));
+            return Ok(Self(program, arguments));
         }
         Err(Error::NotFound(format!(
-            "SQL needs the query engine, and there is no `{}`: build it with `cargo build --release -p {PROGRAM}`, or \
+            "SQL needs the query engine, and there is no `{}`: build it with `cargo build --release -p {name}`, or \
              put it there",
             program.display()
         )))
@@ -71,7 +81,7 @@ impl Engine {
     /// A call of it; `as_of_us` is what `now()` answers.
     pub fn command(&self, snapshot: &Path, as_of_us: i64) -> Command {
         let mut command = Command::new(&self.0);
-        command.arg("--snapshot").arg(snapshot);
+        command.args(&self.1).arg("--snapshot").arg(snapshot);
         if let Some(as_of) = crate::step::text(as_of_us) {
             command.args(["--as-of", &as_of]);
         }
@@ -111,6 +121,13 @@ impl Engine {
             None => said,
         }))
     }
+}
+
+/// A query for `kindred-cluster`: on which workers, and how often it is tried.
+fn on_workers(options: &Distributed) -> Vec<String> {
+    let (deadline, retries) = (format!("{} ms", options.deadline_ms), options.retries.to_string());
+    let workers = options.workers.join(",");
+    ["query", "--workers", &workers, "--deadline", &deadline, "--retries", &retries].map(str::to_owned).into()
 }
 
 /// How the program ended where it could not tell itself.

@@ -34,14 +34,14 @@ pub fn kindred() -> &'static Path {
     &workspace()["kindred"]
 }
 
-/// All members in one go: with the same choice of features as `cargo test`, so that no dependency is built twice. Not the
-/// query engine, which takes longer to build than all the rest and has tests of its own.
+/// All members in one go: with the same choice of features as `cargo test`, so that no dependency is built twice. Not
+/// what carries a query engine, which takes longer to build than all the rest and has tests of its own.
 fn workspace() -> &'static Artefacts {
     static BUILT: OnceLock<Artefacts> = OnceLock::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
-    BUILT.get_or_init(|| {
-        build(&root, &target(), profile(), &["--workspace", "--exclude", "kindred-query", "--lib", "--bins"])
-    })
+    let heavy = ["--exclude", "kindred-cluster", "--exclude", "kindred-query"];
+    let arguments = [&["--workspace", "--lib", "--bins"][..], &heavy].concat();
+    BUILT.get_or_init(|| build(&root, &target(), profile(), &arguments))
 }
 
 /// `examples/acme`: a vendor's plugin from outside the workspace.

@@ -86,7 +86,7 @@ fn a_vendors_plugin_runs() {
 #[test]
 fn pipelines_in_the_documentation_are_valid() {
     let mut checked = 0;
-    for page in ["README.md", "docs/ARCHITECTURE.md"] {
+    for page in ["README.md", "docs/ARCHITECTURE.md", "docs/cluster.md"] {
         let text = fs::read_to_string(repository().join(page)).unwrap();
         for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
             if !block.contains("[pipeline]") {
@@ -99,5 +99,5 @@ fn pipelines_in_the_documentation_are_valid() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 2);
+    assert_eq!(checked, 3);
 }

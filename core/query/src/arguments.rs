@@ -11,7 +11,7 @@ const ON_A_TERMINAL: usize = 100;
 /// SQL over the published tables of a Kindred store: events, profiles, identities, memberships.
 #[derive(Debug, Parser)]
 #[command(name = "kindred-query", version, max_term_width = 100)]
-pub(crate) struct Arguments {
+pub struct Arguments {
     /// Folder that a store was published into.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) snapshot: PathBuf,

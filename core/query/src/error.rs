@@ -4,8 +4,9 @@ use datafusion::error::DataFusionError;
 use jiff::SignedDuration;
 use std::{path::PathBuf, process::ExitCode};
 
+/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The published tables.
     #[error(transparent)]
     Snapshot(#[from] kindred_core::Error),
@@ -21,10 +22,18 @@ pub(crate) enum Error {
     /// The columns of a segment's query.
     #[error("a segment's query must answer with a column `profile_id` of whole numbers: {0}")]
     Segment(String),
+    /// Longer than `--timeout`.
     #[error("the query took longer than {0:#}")]
     Deadline(SignedDuration),
+    /// A file or folder.
     #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Rows that cannot be shown.
     #[error("rows: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
     /// The runtime or a limit of the system.
@@ -32,7 +41,8 @@ pub(crate) enum Error {
     Start(std::io::Error),
 }
 
-pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+/// An answer, or why there is none.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {

@@ -1,6 +1,7 @@
 //! The engine over one published generation: its four tables, its limits, and what is different from its defaults.
 
 use crate::{
+    Prepare,
     arguments::Arguments,
     error::{Error, Result},
     intervals::CompareIntervals,
@@ -15,7 +16,7 @@ use datafusion::{
     },
     error::DataFusionError,
     execution::{
-        SendableRecordBatchStream, SessionState,
+        SendableRecordBatchStream, SessionState, SessionStateBuilder,
         context::{SQLOptions, SessionContext},
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::FairSpillPool,
@@ -53,12 +54,17 @@ pub(crate) struct Query<'a> {
 }
 
 impl Session {
-    pub(crate) async fn open(arguments: &Arguments) -> Result<Self> {
+    /// Opens what was published; `prepare` says where plans are executed.
+    pub(crate) async fn open(arguments: &Arguments, prepare: Prepare<'_>) -> Result<Self> {
         let snapshot = Snapshot::open(&arguments.snapshot)?;
         let parent = arguments.spill.clone().unwrap_or_else(std::env::temp_dir);
         let spill = Spill::new(&parent).map_err(Error::io(parent))?;
         let runtime = runtime(spill.folder.path(), limits::memory(arguments)).map_err(Error::Engine)?;
-        let context = SessionContext::new_with_config_rt(config(), Arc::new(runtime));
+        let builder = SessionStateBuilder::new()
+            .with_config(config())
+            .with_runtime_env(Arc::new(runtime))
+            .with_default_features();
+        let context = SessionContext::from(prepare(builder).map_err(Error::Engine)?.build());
         context.add_analyzer_rule(Arc::new(CompareIntervals));
         for table in Table::ALL {
             let files = snapshot.manifest().files(table).iter();

@@ -32,8 +32,10 @@ pub(super) fn check(registry: &Registry, file: &File, json: bool) -> Outcome {
 
 /// Plans the queries of SQL segments, where the query engine is there and tables were published.
 fn queries(pipeline: &Pipeline, json: bool) -> Result<(), Failure> {
-    let dir = query::published(&pipeline.store);
-    let (Ok(engine), Ok(Some(manifest))) = (Engine::find(), Manifest::find(&dir)) else { return Ok(()) };
+    let dir = query::published(pipeline);
+    let (Ok(engine), Ok(Some(manifest))) = (Engine::find(&pipeline.engine), Manifest::find(&dir)) else {
+        return Ok(());
+    };
     let mut wrong = false;
     for segment in &pipeline.segments {
         let Some(sql) = &segment.sql else { continue };

@@ -3,6 +3,7 @@
 //! Exit codes: see [`EXIT_CODES`].
 
 mod bench;
+mod beside;
 mod check;
 mod dead_letters;
 mod explain;
@@ -20,13 +21,14 @@ mod test;
 
 use crate::{
     Error,
-    config::{self, Pipeline},
+    config::{self, Distributed, Pipeline},
     log,
     plugin::registry::Registry,
+    segment::engine::Engine,
 };
 use clap::{Args, Parser, Subcommand};
 use out::say;
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 /// Shown at the end of every help.
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, also a test or a delivery; 2 a wrong file or argument; \
@@ -74,8 +76,18 @@ enum Command {
     Plugin(plugins::Command),
     /// Measure how quickly this machine answers for the stored profiles; commits and sends nothing.
     Bench(bench::Options),
+    /// Do jobs for pipelines with the distributed engine; see `kindred worker --help`.
+    #[command(disable_help_flag = true)]
+    Worker(Elsewhere),
     /// Print the JSON Schema of pipeline files, for editors.
     Schema,
+}
+
+/// Arguments that another binary reads.
+#[derive(Debug, Args)]
+struct Elsewhere {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<OsString>,
 }
 
 /// A pipeline file and its variables.
@@ -106,8 +118,16 @@ impl From<Error> for Failure {
 
 type Outcome = Result<ExitCode, Failure>;
 
+/// Makes the engine that a pipeline file asks for.
+pub type MakeEngine = fn(&Distributed) -> crate::Result<Box<dyn Engine>>;
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    main_with(None)
+}
+
+/// The same in a binary that has the distributed engine in it.
+pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
     let cli = Cli::parse();
     log::set_verbose(cli.verbose);
     let registry = Registry::new();
@@ -115,13 +135,17 @@ pub fn main() -> ExitCode {
         Command::Check(file) => check::check(&registry, file, cli.json),
         Command::Test(options) => test::test(&registry, options, cli.json),
         Command::Plan(options) => plan::plan(&registry, options, cli.json),
-        Command::Run(options) => run::run(&registry, options, cli.json),
+        Command::Run(options) => run::run(&registry, options, cli.json, engine),
         Command::Segments(options) => segments::segments(&registry, options, cli.json),
         Command::Explain(options) => explain::explain(&registry, options, cli.json),
         Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
         Command::Query(options) => query::run(&registry, options, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
         Command::Bench(options) => bench::bench(&registry, options, cli.json),
+        Command::Worker(elsewhere) => {
+            let arguments = [OsString::from("worker")].into_iter().chain(elsewhere.rest.clone());
+            Err(beside::go_on_as(beside::CLUSTER, arguments).into())
+        }
         Command::Schema => check::schema(&registry),
     };
     match outcome {

@@ -39,8 +39,8 @@ pub(super) struct Options {
 
 pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
-    let engine = Engine::find()?;
-    let dir = query::published(&pipeline.store);
+    let engine = Engine::find(&pipeline.engine)?;
+    let dir = query::published(&pipeline);
     let as_of_us = match Store::existing(&pipeline.store) {
         Ok(mut store) => {
             let moment = moment(&pipeline, &store);

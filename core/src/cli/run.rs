@@ -1,8 +1,10 @@
 //! `kindred run`.
 
-use super::{File, Outcome, load, out::say, print_json, progress::Progress, table};
+use super::{File, MakeEngine, Outcome, beside, load, out::say, print_json, progress::Progress, table};
 use crate::{
-    Error, log, plan,
+    Error,
+    config::Engine,
+    log, plan,
     plugin::registry::Registry,
     step::{self, summary::Summary},
 };
@@ -29,11 +31,19 @@ pub(super) struct Options {
     quiet: bool,
 }
 
-pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome {
+pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Option<MakeEngine>) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
+    let engine = match (&pipeline.engine, make) {
+        (Engine::Embedded, _) => None,
+        (Engine::Distributed(options), Some(make)) => Some(make(options)?),
+        (Engine::Distributed(_), None) => {
+            return Err(beside::go_on_as(beside::CLUSTER, std::env::args_os().skip(1)).into());
+        }
+    };
     let stop = stop_on_signal()?;
     let progress = Progress::start(options.quiet || json);
-    let summary = step::run_as_planned(&pipeline, registry, options.plan_id.as_ref(), &progress, &stop)?;
+    let how = step::How { plan: options.plan_id.as_ref(), engine };
+    let summary = step::run_with(&pipeline, registry, &progress, &stop, how)?;
     drop(progress);
     if json {
         print_json(&summary);

@@ -1,9 +1,10 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Enrichment, Pipeline, Segment, Source, Sql, age, cases,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Source, Sql, age, cases, engine,
     file::{
-        self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable,
+        self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
+        SourceTable,
     },
     graph,
     options::{Shelf, mention},
@@ -39,6 +40,7 @@ pub(super) fn pipeline(
     let destinations = build.destinations();
     let tests =
         cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
+    let engine = build.engine();
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
     Some(Pipeline {
@@ -49,6 +51,7 @@ pub(super) fn pipeline(
         segments,
         destinations,
         tests,
+        engine,
         ..head?
     })
 }
@@ -134,6 +137,7 @@ impl<'a> Build<'a> {
             clock,
             step_rows: table.step_rows,
             raw_identifiers: table.raw_identifiers,
+            engine: Engine::Embedded,
             sources: Vec::new(),
             enrichments: Vec::new(),
             segments: Vec::new(),
@@ -320,6 +324,14 @@ impl<'a> Build<'a> {
             });
         }
         out
+    }
+
+    fn engine(&mut self) -> Engine {
+        let Some(node) = self.root.get("engine") else { return Engine::Embedded };
+        match self.typed::<EngineTable>("/engine", node) {
+            Some(table) => engine::read(table, node, self.shelf.base_dir, self.problems),
+            None => Engine::Embedded,
+        }
     }
 
     /// Names in the list `key` that must be tables of `stage`, each once.

@@ -47,6 +47,9 @@ pub(super) struct File {
     /// What segments must answer: `[[tests]]`, for `kindred test FILE`.
     #[schemars(default)]
     tests: Vec<TestTable>,
+    /// Where whole audiences are computed: `[engine]`. Default: in this process.
+    #[schemars(with = "EngineTable", default)]
+    engine: Option<EngineTable>,
 }
 
 /// A string or a number.
@@ -81,6 +84,38 @@ pub(super) struct PipelineTable {
     /// Namespaces whose raw values may be stored, such as `email` and `phone`; others are refused unless hashed.
     #[serde(default)]
     pub(super) raw_identifiers: Vec<String>,
+}
+
+/// `[engine]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EngineTable {
+    /// In this process, or on the workers; the audiences are the same.
+    #[serde(default)]
+    pub(super) kind: EngineKind,
+    /// Addresses of the workers, `HOST:PORT`, as given to `kindred worker --listen`; of `distributed` only, as all below.
+    #[serde(default)]
+    pub(super) workers: Vec<String>,
+    /// Directory that this machine and every worker see, from the folder of the file.
+    pub(super) shared: Option<String>,
+    /// A job that takes longer is given to another worker: `60 s`, `5 minutes`.
+    #[serde(default = "deadline")]
+    pub(super) deadline: String,
+    /// How often a job is sent again, and how often a lost worker is tried again.
+    #[serde(default = "retries")]
+    #[schemars(range(max = 100))]
+    pub(super) retries: u32,
+}
+
+/// Where whole audiences are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EngineKind {
+    /// In this process.
+    #[default]
+    Embedded,
+    /// On workers.
+    Distributed,
 }
 
 /// `[sources.NAME]`
@@ -265,6 +300,14 @@ fn clock() -> String {
 
 fn step_rows() -> usize {
     65_536
+}
+
+fn deadline() -> String {
+    "60 s".to_owned()
+}
+
+fn retries() -> u32 {
+    5
 }
 
 fn rules() -> String {

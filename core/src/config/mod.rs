@@ -8,6 +8,7 @@
 mod age;
 mod build;
 pub mod cases;
+mod engine;
 mod file;
 mod graph;
 mod options;
@@ -87,6 +88,10 @@ pub struct Pipeline {
     pub step_rows: usize,
     /// Namespaces whose raw values may be stored (`email`, `phone`); `pipeline.raw_identifiers`, default none.
     pub raw_identifiers: Vec<String>,
+    /// Where whole audiences are computed; `[engine]`, default embedded.
+    /// Audiences are the same whichever it is, so it is no part of a plan.
+    #[serde(skip)]
+    pub engine: Engine,
     /// Sorted by name.
     pub sources: Vec<Source>,
     /// In the order of the file.
@@ -127,6 +132,29 @@ pub enum Clock {
     Events,
     /// A moment, microseconds since 1970: an RFC 3339 text.
     Fixed(i64),
+}
+
+/// Where whole audiences are computed; the answers are the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// In this process: `embedded`.
+    #[default]
+    Embedded,
+    /// On workers: `distributed`.
+    Distributed(Distributed),
+}
+
+/// `[engine]` with `kind = "distributed"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Distributed {
+    /// `HOST:PORT` of each; at least one.
+    pub workers: Vec<String>,
+    /// Directory that this process and every worker see, resolved.
+    pub shared: PathBuf,
+    /// A job that takes longer is given to another worker, milliseconds; default a minute.
+    pub deadline_ms: u64,
+    /// How often a job is sent again and a lost worker is tried again; default 5.
+    pub retries: u32,
 }
 
 /// Whose data it is.

@@ -1,12 +1,13 @@
 //! Groups: segments of one plugin that are evaluated together, in the order that their references ask for.
 
+use super::engine::Origin;
 use crate::{
     Error, Result, config,
-    plugin::{Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
+    plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
     store::Store,
 };
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use kindred_plugin_api::Needs;
 use serde_json::json;
 use std::{
@@ -31,6 +32,8 @@ pub struct Group {
     pub look_back_us: Option<i64>,
     /// Schema of its profile batches.
     pub schema: SchemaRef,
+    /// What it is made of.
+    pub origin: Origin,
     /// The instance that models are fitted by and reasons come from.
     pub worker: Worker<SegmentationHandle>,
     /// More of the same, for passes over many profiles.
@@ -120,6 +123,13 @@ pub fn open(
         let names: Vec<String> = draft.segments.iter().map(|s| s.name.clone()).collect();
         let failed = Error::plugin("segmentation", &names.join("`, `"));
         let state = state(&name, definition)?;
+        let origin = Origin {
+            plugin: draft.plugin.manifest.name.clone(),
+            version: draft.plugin.manifest.version.clone(),
+            is_built_in: draft.plugin.origin == plugin::Origin::BuiltIn,
+            segments: config.clone(),
+            state: state.clone(),
+        };
         let opening = Instance {
             plugin: draft.plugin,
             config,
@@ -139,12 +149,28 @@ pub fn open(
             is_model,
             look_back_us,
             schema,
+            origin,
             worker,
             others,
             opening,
         });
     }
     Ok(groups)
+}
+
+/// Opens an instance on a thread of its own and asks it what it reads; it is not bound yet.
+///
+/// # Errors
+/// What the plugin finds wrong with its segments.
+pub fn start(
+    name: &str,
+    plugin: Plugin,
+    config: serde_json::Value,
+    base_dir: PathBuf,
+    state: Option<Vec<u8>>,
+    catalog: &Schema,
+) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
+    Instance { plugin, config, base_dir, catalog: Arc::new(catalog.clone()), state }.start(name)
 }
 
 impl Instance {

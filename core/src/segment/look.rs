@@ -57,7 +57,7 @@ impl Segments {
         let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, &mut pass, moment)?;
+                self.run(store, at, (&mut pass, false), moment)?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
 pub mod applied;
+pub mod engine;
 pub mod group;
 mod look;
 mod pass;
@@ -23,6 +24,7 @@ use crate::{
         tables::{self, Change},
     },
 };
+use engine::{Engine, FullPass};
 use group::Group;
 use kindred_plugin_api::{Reason, Report, columns::profile as columns};
 use pass::Pass;
@@ -82,6 +84,8 @@ pub struct Segments {
     /// Stored segments that are not in the pipeline any more.
     gone: Vec<Vec<u8>>,
     timers: Timers,
+    /// Does full passes elsewhere.
+    engine: Option<Box<dyn Engine>>,
 }
 
 impl Segments {
@@ -122,7 +126,18 @@ impl Segments {
             stale,
             gone,
             timers: Timers::open(&store.tables)?,
+            engine: None,
         })
+    }
+
+    /// Has full passes done elsewhere.
+    pub fn set_engine(&mut self, engine: Option<Box<dyn Engine>>) {
+        self.engine = engine;
+    }
+
+    /// True when the next evaluation is a full pass elsewhere, which sees only what is committed.
+    pub fn needs_commit(&self) -> bool {
+        self.engine.is_some() && self.is_redefined()
     }
 
     /// Members of each segment.
@@ -149,11 +164,12 @@ impl Segments {
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
     pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
-        let profiles = if self.is_redefined() { store.identity.all() } else { profiles.clone() };
+        let whole = self.is_redefined();
+        let profiles = if whole { store.identity.all() } else { profiles.clone() };
         let mut pass = Pass::over(&profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, &mut pass, moment)?;
+                self.run(store, at, (&mut pass, whole), moment)?;
             }
         }
         for (profile, due) in pass.due() {
@@ -172,7 +188,7 @@ impl Segments {
             if self.groups[at].is_model {
                 self.train(store, at, profiles, moment)?;
             }
-            self.run(store, at, &mut pass, moment)?;
+            self.run(store, at, (&mut pass, false), moment)?;
         }
         Ok(())
     }
@@ -214,7 +230,7 @@ impl Segments {
             let reads_asked = asked.iter().any(|name| group.schema.column_with_name(name).is_some());
             if fitted.is_some() || (fitted_any || reads_asked) && !group.is_model {
                 let mut pass = Pass::over(&everybody);
-                self.run(store, at, &mut pass, moment)?;
+                self.run(store, at, (&mut pass, true), moment)?;
                 if let Some(model) = fitted {
                     let due_us = pass.due().filter_map(|(_, due)| due).min();
                     let model = Model { due_us, ..model };
@@ -289,10 +305,26 @@ impl Segments {
         Ok(())
     }
 
-    /// One group over the profiles of a pass.
-    fn run(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: Moment) -> Result<()> {
+    /// One group over the profiles of a pass; where those are everybody (`whole`), an engine does it if there is one.
+    fn run(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        (pass, whole): (&mut Pass, bool),
+        moment: Moment,
+    ) -> Result<()> {
         let group = &mut self.groups[at];
-        let found = pass.run(store, group, moment, &self.members)?;
+        let able = whole && group.origin.is_built_in && !pass.profiles().is_empty();
+        let found = match self.engine.as_mut().filter(|_| able) {
+            None => pass.run(store, group, moment, &self.members)?,
+            Some(engine) => {
+                let Group { name, origin, segments, schema, .. } = group;
+                let full = FullPass { group: name, origin, segments, schema, moment, members: &self.members };
+                let passed = engine.evaluate(store, &full)?;
+                pass.note(&passed.due_us);
+                passed.members
+            }
+        };
         for (name, found) in group.segments.iter().zip(found) {
             let Some(members) = self.members.get_mut(name) else { continue };
             let now = (&*members - pass.profiles()) | found;
@@ -333,6 +365,7 @@ impl Segments {
         let inputs = self.inputs(group);
         let (reports, state) = self.train(store, at, everybody, moment)?;
         self.stale[at] = true;
+        self.groups[at].origin.state = Some(state.clone());
         Ok(Some(Model {
             definition: self.groups[at].definition,
             changes: store.totals.changes,

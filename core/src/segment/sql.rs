@@ -5,7 +5,7 @@
 
 use crate::{
     Error, Result,
-    config::Pipeline,
+    config::{self, Pipeline},
     profile::batch::Moment,
     query::{self, Engine},
     store::{
@@ -23,6 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 pub struct SqlSegments {
     segments: Vec<SqlSegment>,
     published: PathBuf,
+    engine: config::Engine,
 }
 
 /// One of them.
@@ -59,7 +60,7 @@ impl SqlSegments {
             })
         };
         let segments = pipeline.segments.iter().filter_map(segment).collect();
-        Self { segments, published: query::published(&pipeline.store) }
+        Self { segments, published: query::published(pipeline), engine: pipeline.engine.clone() }
     }
 
     /// In the order of their names.
@@ -84,7 +85,7 @@ impl SqlSegments {
                 continue;
             }
             let failed = |error: Error| Error::Query(format!("segment `{}`: {error}", segment.name));
-            let engine = Engine::find().map_err(failed)?;
+            let engine = Engine::find(&self.engine).map_err(failed)?;
             query::refresh(store, &self.published, moment)?;
             let found = engine.members(&self.published, moment.as_of_us, &segment.text).map_err(failed)?;
             let mut members = RoaringBitmap::new();

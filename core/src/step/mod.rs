@@ -16,7 +16,7 @@ use crate::{
     plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::{Segments, applied::Record, bitmap, bytes},
+    segment::{Segments, applied::Record, bitmap, bytes, engine::Engine},
     store::{Store, tables},
 };
 use chain::{Carried, Chain, Load};
@@ -55,26 +55,37 @@ pub fn run(
     observer: &dyn Observer,
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary> {
-    run_as_planned(pipeline, registry, None, observer, stop)
+    run_with(pipeline, registry, observer, stop, How::default())
 }
 
-/// The same, unless the world has moved since a plan was made.
+/// How a run differs from an ordinary one.
+#[derive(Debug, Default)]
+pub struct How<'a> {
+    /// It must be what was planned.
+    pub plan: Option<&'a plan::Id>,
+    /// It does full passes.
+    pub engine: Option<Box<dyn Engine>>,
+}
+
+/// The same, as it is said.
 ///
 /// # Errors
-/// [`Error::Moved`] before anything is read or sent; else as [`run`].
-pub fn run_as_planned(
+/// [`Error::Moved`] before anything is read or sent, when the world has moved since the plan; else as [`run`], and when
+/// the engine fails.
+pub fn run_with(
     pipeline: &Pipeline,
     registry: &Registry,
-    planned: Option<&plan::Id>,
     observer: &dyn Observer,
     stop: &Arc<AtomicBool>,
+    how: How<'_>,
 ) -> Result<Summary> {
     let begun = Instant::now();
     let store = Store::open(&pipeline.store)?;
-    if let Some(planned) = planned {
+    if let Some(planned) = how.plan {
         planned.must_be(&plan::Id::of(pipeline, registry, Some(&store))?)?;
     }
     let mut run = Run::open(pipeline, registry, observer, store)?;
+    run.segments.set_engine(how.engine);
     run.resend()?;
     let interrupted = run.drain(stop)?;
     if !interrupted {
@@ -218,7 +229,9 @@ impl<'a> Run<'a> {
         self.waiting -= &gathering.merged;
         self.waiting |= &gathering.touched;
         self.behind += 1;
-        if self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP {
+        // What this step brought is not committed yet, and others cannot see it.
+        let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
+        if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
             let profiles = std::mem::take(&mut self.waiting) | self.segments.due(moment.as_of_us);
             self.segments.evaluate(&mut self.store, &profiles, moment)?;
             self.behind = 0;

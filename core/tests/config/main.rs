@@ -6,8 +6,8 @@
 mod plugins;
 
 use kindred_core::config::{
-    Clock, ConsentDefault, Data, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
-    schema,
+    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems,
+    Transient, load, load_text, schema,
 };
 use kindred_core::{profile::Value, store::columns::ColumnType};
 use kindred_plugin_api::Mode;
@@ -37,6 +37,10 @@ fn every_key_arrives() {
     assert_eq!(pipeline.clock, Clock::Fixed(1_769_817_600_000_000));
     assert_eq!(pipeline.step_rows, 4096);
     assert_eq!(pipeline.raw_identifiers, ["email"]);
+    let workers = vec!["127.0.0.1:7701".into(), "[::1]:7702".into()];
+    let shared = PathBuf::from("pipelines/in/shared");
+    let distributed = Distributed { workers, shared, deadline_ms: 500, retries: 3 };
+    assert_eq!(pipeline.engine, Engine::Distributed(distributed));
 
     let [shop, web] = &pipeline.sources[..] else { panic!("{:?}", pipeline.sources) };
     assert_eq!((shop.party, shop.consent), (Party::First, ConsentDefault::Required));
@@ -111,6 +115,7 @@ fn a_small_file_gets_the_defaults() {
     let pipeline = read(text).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!((pipeline.name.as_str(), pipeline.clock, pipeline.step_rows), ("sale", Clock::Wall, 65_536));
     assert_eq!(pipeline.retention_us, 395 * 86_400_000_000);
+    assert_eq!(pipeline.engine, Engine::Embedded);
 }
 
 #[test]
@@ -281,6 +286,7 @@ fn reference(schema: &serde_json::Value) -> String {
         "TestTable",
         "TestProfileTable",
         "TestEventTable",
+        "EngineTable",
     ] {
         tables.push((name, &schema["$defs"][name]));
     }

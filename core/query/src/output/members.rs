@@ -1,12 +1,12 @@
 //! The answer of a segment's query: a bitmap of profiles.
 
+use super::Rows;
 use crate::error::{Error, Result};
 use arrow::{
     array::AsArray,
     compute::cast,
     datatypes::{DataType, Int64Type, SchemaRef},
 };
-use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use roaring::RoaringBitmap;
 use std::io::Write;
@@ -29,10 +29,10 @@ pub(crate) fn check(schema: &SchemaRef) -> Result<()> {
 }
 
 /// Writes the bitmap to standard output, once every row came. A profile may come several times; nulls are nobody.
-pub(crate) async fn write(mut rows: SendableRecordBatchStream) -> Result<()> {
+pub(crate) async fn write(mut rows: Rows) -> Result<()> {
     let mut members = RoaringBitmap::new();
     while let Some(batch) = rows.next().await {
-        let batch = batch.map_err(Error::Engine)?;
+        let batch = batch?;
         let column =
             batch.column_by_name(PROFILE_ID).ok_or_else(|| Error::Segment("it is not there".into()))?;
         for number in cast(column, &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten() {
