@@ -10,6 +10,10 @@ pub struct Facts {
     /// Segments whose membership must be known first.
     #[serde(default)]
     pub depends_on: Vec<String>,
+    /// The segment must be fitted on everybody, as a model is, though not all segments of its plugin must. A host of
+    /// version 1.0 does not know this.
+    #[serde(default)]
+    pub model: bool,
 }
 
 /// Parses options; a failure names its place as a JSON pointer.
@@ -40,4 +44,18 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_other_minor_versions_are_read() {
+        let facts = |text: &str| serde_json::from_str::<Facts>(text).unwrap();
+        assert_eq!(facts("{}"), Facts::default());
+        let old = facts(r#"{"depends_on":["vip"]}"#);
+        assert_eq!(old, Facts { depends_on: vec!["vip".into()], model: false });
+        assert!(facts(r#"{"depends_on":[],"model":true,"later":1}"#).model);
+    }
 }

@@ -127,16 +127,16 @@ fn a_library_that_aborts_on_panic_is_refused() {
 
 #[test]
 fn another_major_is_refused_with_both_versions() {
-    let newer = with_manifest(&faulty(), |text| text.replace("\"abi\":\"1.0\"", "\"abi\":\"2.0\""));
+    let newer = with_manifest(&faulty(), |text| text.replace("\"abi\":\"1.1\"", "\"abi\":\"2.0\""));
     let placed = place(&newer);
     let error = library::load(&placed.path, None).unwrap_err();
     assert_eq!(error.refusal, Refusal::OtherMajor { found: "2.0".into() });
     let line = format!(
-        "library `{}` is built for version 2.0 of the plugin boundary, this host has 1.0",
+        "library `{}` is built for version 2.0 of the plugin boundary, this host has 1.1",
         placed.path.display()
     );
     assert_eq!(error.to_string(), line);
-    assert_eq!(error.help().as_deref(), Some("build it with kindred-plugin-api 1.0"));
+    assert_eq!(error.help().as_deref(), Some("build it with kindred-plugin-api 1.1"));
 }
 
 #[test]

@@ -94,6 +94,40 @@ fn windows_end_without_events_and_removals_are_delivered() {
 }
 
 #[test]
+fn ranks_follow_everybody_and_time_and_rules_follow_ranks() {
+    let text = PIPELINE
+        .replace("clock = \"events\"", "clock = \"${now}\"")
+        .replace(
+            "rule = \"count(event = 'product_view', '30 days') >= 2\"",
+            "rule = \"percentile(count(event = 'product_view', '30 days')) >= 90\"",
+        )
+        .replace("rule = \"did(event = 'purchase')\"", "rule = \"did(TRUE) AND NOT in_segment('lookers')\"");
+    let sandbox = sandbox(&format!("[vars]\nnow = \"2026-01-08T00:00:00Z\"\n{text}"));
+    sandbox.write("logs/1.jsonl", log(0..60, 5) + &log(100..105, 6) + &log(100..105, 7));
+    let run = |now: &str| {
+        let summary = sandbox.json(&["run", "pipeline.toml", "--set", &format!("now={now}")]);
+        let size = |name: &str| summary["segments"][name]["size"].as_u64().unwrap();
+        ((size("lookers"), size("buyers")), summary)
+    };
+    // 60 of 65 have fewer views than four: a rank of 92.
+    let (sizes, summary) = run("2026-01-08T00:00:00Z");
+    assert_eq!(sizes, (5, 60), "{summary}");
+    assert_eq!(run("2026-01-08T00:00:00Z").1["steps"], 0, "nothing changed");
+    let reason = sandbox.json(&["explain", "pipeline.toml", "lookers", "cookie:c0100"]);
+    assert_eq!((&reason["member"], &reason["reason"]["value"]), (&true.into(), &"4".into()), "{reason}");
+    // Another file lifts ten of the others above them; six in 65 have a rank of 90 or more.
+    sandbox.write("logs/2.jsonl", log(0..6, 6) + &log(0..6, 7) + &log(0..5, 8));
+    let (sizes, summary) = run("2026-01-09T00:00:00Z");
+    assert_eq!(sizes, (6, 59), "{summary}");
+    // With no new data the views get too old, one day after the other.
+    let (sizes, summary) = run("2026-02-06T12:00:00Z");
+    assert_eq!(sizes, (5, 60), "{summary}");
+    let (sizes, summary) = run("2026-03-01T00:00:00Z");
+    assert_eq!(sizes, (0, 65), "{summary}");
+    assert_eq!(run("2026-03-01T00:00:00Z").1["steps"], 0);
+}
+
+#[test]
 fn bad_rows_become_dead_letters_and_good_ones_go_on() {
     let sandbox = sandbox(PIPELINE);
     let mut text = log(0..50, 5);

@@ -13,7 +13,7 @@ use super::{
     tree::{Entry, Node, Value},
 };
 use crate::plugin::Plugins;
-use kindred_plugin_api::Kind;
+use kindred_plugin_api::{Facts, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use std::{collections::BTreeSet, path::Path};
@@ -188,8 +188,8 @@ impl<'a> Build<'a> {
             let sql = self.sql(node, &table, &format!("segments.{key}"));
             if node.get("sql").is_some() {
                 let (name, title) = (key.clone(), table.title.unwrap_or_else(|| key.clone()));
-                let (plugin, config, depends_on) = (String::new(), Json::Null, Vec::new());
-                out.push(Segment { name, title, plugin, config, depends_on, sql });
+                let (plugin, config, depends_on, model) = (String::new(), Json::Null, Vec::new(), false);
+                out.push(Segment { name, title, plugin, config, depends_on, model, sql });
                 configs.push(Node::empty(&node.span));
                 continue;
             }
@@ -201,15 +201,9 @@ impl<'a> Build<'a> {
             let checked = plugin.and_then(|p| self.shelf.options(&p, &config, &path, self.problems));
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
-            let depends_on = facts.depends_on;
-            out.push(Segment {
-                name: key.clone(),
-                title,
-                plugin: table.plugin,
-                config: json,
-                depends_on,
-                sql,
-            });
+            let Facts { depends_on, model } = facts;
+            let name = key.clone();
+            out.push(Segment { name, title, plugin: table.plugin, config: json, depends_on, model, sql });
             configs.push(config);
         }
         self.dependencies(&out, &configs);

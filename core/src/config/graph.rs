@@ -49,6 +49,7 @@ mod tests {
                 config: serde_json::Value::Null,
                 sql: None,
                 depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
+                model: false,
             })
             .collect();
         cycles(&segments).iter().map(|cycle| cycle.join(" ")).collect()

@@ -165,6 +165,8 @@ pub struct Segment {
     pub config: serde_json::Value,
     /// Segments whose membership must be known first.
     pub depends_on: Vec<String>,
+    /// It must be fitted on everybody, whatever its plugin's other segments are.
+    pub model: bool,
     /// The query of an SQL segment, which has no plugin.
     pub sql: Option<Sql>,
 }

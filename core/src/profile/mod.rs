@@ -178,7 +178,7 @@ impl Profiles {
             for entry in tables.profiles.range(profile_key(page.start)..profile_key(page.end)) {
                 let (key, value) = entry.into_inner()?;
                 if let Some(number) = tables::number(&key) {
-                    self.table.set(number, &postcard::from_bytes(&value)?, &self.attributes);
+                    self.table.read(number, &value, &self.attributes)?;
                 }
             }
             // What this step changed is not in the database yet.

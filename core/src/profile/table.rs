@@ -1,7 +1,7 @@
 //! Attributes and consent of all profiles by column, as batches want them. A copy of the records, read from the database
 //! a page at a time when it is first asked for, and kept in step with what is edited.
 
-use super::{Profile, Value};
+use super::{Consent, Profile, Value};
 use crate::{
     Result,
     store::columns::{ColumnType, Dictionary},
@@ -13,7 +13,12 @@ use arrow::{
     },
     datatypes::UInt32Type,
 };
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 /// Profiles that are read together.
 const PAGE: u32 = 256;
@@ -25,6 +30,46 @@ pub(super) struct Table {
     granted: Vec<bool>,
     /// Pages that are here.
     loaded: Vec<bool>,
+}
+
+/// A [`Profile`] as it lies in the database.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    _identifiers: BTreeSet<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    attributes: BTreeMap<&'a str, AttributeRef<'a>>,
+    consent: Option<Consent>,
+    vouched: bool,
+}
+
+#[derive(Deserialize)]
+struct AttributeRef<'a> {
+    #[serde(borrow)]
+    value: CellRef<'a>,
+    _since_us: i64,
+}
+
+/// A [`Value`] that is not owned; the variants are in the same order.
+#[derive(Clone, Copy, Deserialize)]
+enum CellRef<'a> {
+    Text(&'a str),
+    Integer(i64),
+    Decimal(f64),
+    Boolean(bool),
+    Time(i64),
+}
+
+impl<'a> CellRef<'a> {
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(text),
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Decimal(number) => Self::Decimal(*number),
+            Value::Boolean(flag) => Self::Boolean(*flag),
+            Value::Time(time) => Self::Time(*time),
+        }
+    }
 }
 
 /// One attribute of all profiles.
@@ -56,19 +101,46 @@ impl Table {
 
     /// Takes over a profile; types are those that the store declares.
     pub(super) fn set(&mut self, profile: u32, record: &Profile, types: &BTreeMap<String, ColumnType>) {
+        let attributes = record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value)));
+        self.put(profile, record.consents(), attributes, types);
+    }
+
+    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known.
+    ///
+    /// # Errors
+    /// When the bytes are not a record.
+    pub(super) fn read(
+        &mut self,
+        profile: u32,
+        bytes: &[u8],
+        types: &BTreeMap<String, ColumnType>,
+    ) -> Result<()> {
+        let record: Record<'_> = postcard::from_bytes(bytes)?;
+        let consents = record.consent.map_or(record.vouched, |consent| consent.granted);
+        let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
+        self.put(profile, consents, attributes, types);
+        Ok(())
+    }
+
+    fn put<'a>(
+        &mut self,
+        profile: u32,
+        consents: bool,
+        attributes: impl Iterator<Item = (&'a str, CellRef<'a>)>,
+        types: &BTreeMap<String, ColumnType>,
+    ) {
         let row = profile as usize;
         if self.granted.len() <= row {
             self.granted.resize(row + 1, false);
         }
-        self.granted[row] = record.consents();
-        for (name, kind) in types {
-            let attribute = record.attributes.get(name);
-            let known = self.columns.contains_key(name);
-            if attribute.is_none() && !known {
-                continue;
+        self.granted[row] = consents;
+        self.columns.values_mut().for_each(|column| column.clear(row));
+        for (name, value) in attributes {
+            if let Some(column) = self.columns.get_mut(name) {
+                column.set(row, value);
+            } else if let Some(kind) = types.get(name) {
+                self.columns.entry(name.to_owned()).or_insert_with(|| Column::new(*kind)).set(row, value);
             }
-            let column = self.columns.entry(name.clone()).or_insert_with(|| Column::new(*kind));
-            column.set(row, attribute.map(|a| &a.value));
         }
     }
 
@@ -98,24 +170,29 @@ impl Column {
         Self { kind, cells: Vec::new(), present: Vec::new(), texts: Dictionary::default() }
     }
 
-    fn set(&mut self, row: usize, value: Option<&Value>) {
+    fn clear(&mut self, row: usize) {
+        if let Some(present) = self.present.get_mut(row) {
+            *present = false;
+        }
+    }
+
+    /// A value that does not fit the column's type counts as none.
+    fn set(&mut self, row: usize, value: CellRef<'_>) {
         let cell = match (self.kind, value) {
-            (ColumnType::Text, Some(Value::Text(text))) => Some(i64::from(self.texts.code(text))),
-            (ColumnType::Integer, Some(Value::Integer(number))) => Some(*number),
-            (ColumnType::Decimal, Some(Value::Decimal(number))) => Some(number.to_bits().cast_signed()),
-            (ColumnType::Decimal, Some(Value::Integer(number))) => {
-                Some((*number as f64).to_bits().cast_signed())
-            }
-            (ColumnType::Boolean, Some(Value::Boolean(flag))) => Some(i64::from(*flag)),
-            (ColumnType::Time, Some(Value::Time(time))) => Some(*time),
-            _ => None,
+            (ColumnType::Text, CellRef::Text(text)) => i64::from(self.texts.code(text)),
+            (ColumnType::Integer, CellRef::Integer(number)) => number,
+            (ColumnType::Decimal, CellRef::Decimal(number)) => number.to_bits().cast_signed(),
+            (ColumnType::Decimal, CellRef::Integer(number)) => (number as f64).to_bits().cast_signed(),
+            (ColumnType::Boolean, CellRef::Boolean(flag)) => i64::from(flag),
+            (ColumnType::Time, CellRef::Time(time)) => time,
+            _ => return,
         };
         if self.cells.len() <= row {
             self.cells.resize(row + 1, 0);
             self.present.resize(row + 1, false);
         }
-        self.cells[row] = cell.unwrap_or_default();
-        self.present[row] = cell.is_some();
+        self.cells[row] = cell;
+        self.present[row] = true;
     }
 
     fn show(&mut self, profiles: &[u32]) -> Result<ArrayRef> {
@@ -138,5 +215,53 @@ impl Column {
             }
             ColumnType::Time => Arc::new(TimestampMicrosecondArray::from_iter(found).with_timezone("+00:00")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Attribute;
+
+    fn value() -> impl proptest::strategy::Strategy<Value = Value> {
+        use proptest::prelude::*;
+        prop_oneof![
+            "[a-c]{0,3}".prop_map(Value::Text),
+            any::<i64>().prop_map(Value::Integer),
+            any::<f64>().prop_map(Value::Decimal),
+            any::<bool>().prop_map(Value::Boolean),
+            any::<i64>().prop_map(Value::Time),
+        ]
+    }
+
+    proptest::proptest! {
+        /// What the bytes of a record say is what the record says.
+        #[test]
+        fn records_and_their_bytes_agree(
+            values in proptest::collection::vec(proptest::option::of(value()), 5),
+            consent in proptest::option::of(proptest::prelude::any::<bool>()),
+            vouched: bool,
+        ) {
+            let types: BTreeMap<String, ColumnType> = [
+                ColumnType::Text, ColumnType::Integer, ColumnType::Decimal, ColumnType::Boolean, ColumnType::Time,
+            ].into_iter().enumerate().map(|(at, kind)| (format!("crm.{at}"), kind)).collect();
+            let mut record = Profile { vouched, ..Profile::default() };
+            record.identifiers.insert(("cookie".into(), "x".into()));
+            record.consent = consent.map(|granted| Consent { granted, since_us: 7 });
+            for (name, value) in types.keys().zip(values) {
+                if let Some(value) = value {
+                    record.attributes.insert(name.clone(), Attribute { value, since_us: 3 });
+                }
+            }
+            let (mut one, mut two) = (Table::default(), Table::default());
+            one.set(3, &record, &types);
+            two.read(3, &postcard::to_stdvec(&record).unwrap(), &types).unwrap();
+            proptest::prop_assert_eq!(one.consents(3), record.consents());
+            proptest::prop_assert_eq!(two.consents(3), record.consents());
+            for (name, kind) in &types {
+                let (one, two) = (one.column(name, *kind, &[2, 3]).unwrap(), two.column(name, *kind, &[2, 3]).unwrap());
+                proptest::prop_assert_eq!(format!("{one:?}"), format!("{two:?}"));
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use group::Group;
-use kindred_plugin_api::{Reason, Report, columns::profile as names};
+use kindred_plugin_api::{Reason, Report, columns::profile as columns};
 use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ pub struct Model {
     pub changes: u64,
     /// As of when.
     pub as_of_us: i64,
+    /// When somebody's answer, and with it what is learnt from everybody, can change with no new data.
+    pub due_us: Option<i64>,
     /// What the plugin goes on with.
     pub state: Vec<u8>,
     /// What it is worth, as JSON.
@@ -189,19 +191,23 @@ impl Segments {
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
             self.changed.insert(name.clone());
-            asked.push(format!("{}{name}", names::IN));
+            asked.push(format!("{}{name}", columns::IN));
             self.members.insert(name, inside);
         }
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
-            let fresh = if self.groups[at].is_model {
-                self.fit(store, change, at, &everybody, moment)?
-            } else {
-                fitted_any || asked.iter().any(|name| self.groups[at].schema.column_with_name(name).is_some())
-            };
-            if fresh {
+            let reads = |name: &String| self.groups[at].schema.column_with_name(name).is_some();
+            let moved = fitted_any || asked.iter().any(reads);
+            let fitted =
+                if self.groups[at].is_model { self.fit(store, at, &everybody, moment, moved)? } else { None };
+            if fitted.is_some() || moved && !self.groups[at].is_model {
                 let mut pass = Pass::over(&everybody);
                 self.run(store, at, &mut pass, moment)?;
+                if let Some(model) = fitted {
+                    let due_us = pass.due().filter_map(|(_, due)| due).min();
+                    let model = Model { due_us, ..model };
+                    change.put(&store.tables.models, &self.groups[at].name, &model)?;
+                }
                 for (profile, due) in pass.due() {
                     let earlier = self.timers.of(profile).into_iter().chain(due).min();
                     self.timers.set(profile, earlier);
@@ -295,32 +301,53 @@ impl Segments {
         Ok(())
     }
 
+    /// None when what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
     fn fit(
         &mut self,
         store: &mut Store,
-        change: &mut Change,
         at: usize,
         everybody: &RoaringBitmap,
         moment: Moment,
-    ) -> Result<bool> {
+        below_fitted: bool,
+    ) -> Result<Option<Model>> {
         let group = &self.groups[at];
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
-        let current = |m: &Model| m.definition == group.definition && m.changes == store.totals.changes;
-        if known.as_ref().is_some_and(current) || everybody.is_empty() {
-            return Ok(false);
+        let current = match &known {
+            Some(m) => {
+                m.definition == group.definition
+                    && m.changes == store.totals.changes
+                    && m.due_us.is_none_or(|due| moment.as_of_us < due)
+                    && !below_fitted
+                    && !self.moved_below(store, group, m)?
+            }
+            None => false,
+        };
+        if current || everybody.is_empty() {
+            return Ok(None);
         }
         let (reports, state) = self.train(store, at, everybody, moment)?;
-        let group = &self.groups[at];
-        let model = Model {
-            definition: group.definition,
+        self.stale[at] = true;
+        Ok(Some(Model {
+            definition: self.groups[at].definition,
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
+            due_us: None,
             state,
             reports: serde_json::json!(reports).to_string(),
-        };
-        change.put(&store.tables.models, &group.name, &model)?;
-        self.stale[at] = true;
-        Ok(true)
+        }))
+    }
+
+    /// Whether a segment that a model reads has other members than when it was fitted; time alone can do that.
+    fn moved_below(&self, store: &Store, group: &Group, model: &Model) -> Result<bool> {
+        for field in group.schema.fields() {
+            let Some(name) = field.name().strip_prefix(columns::IN) else { continue };
+            let stored: Option<Membership> = tables::read(&store.tables.segments, name)?;
+            let moved = stored.is_some_and(|stored| stored.changed_us > model.as_of_us);
+            if moved || self.changed.contains(name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.

@@ -152,6 +152,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]
+
         /// Whatever is set, in whatever commits, is what a new start knows and finds due.
         #[test]
         fn a_restart_knows_the_same_times(

@@ -133,6 +133,7 @@ impl Bound {
         gathering: &mut Gathering,
         rejects: &mut Vec<Reject>,
     ) -> Result<Taken> {
+        store.expect_events()?;
         let columns = Cells::new(self, batch)?;
         let mut memo: HashMap<(usize, &str), u32> = HashMap::new();
         let mut taken = Taken::default();
@@ -169,7 +170,7 @@ impl Bound {
                     continue;
                 }
             };
-            if event.is_some_and(|key| !store.ids.insert(key)) {
+            if event.is_some_and(|key| !store.is_new(key)) {
                 taken.duplicates += 1;
                 continue;
             }

@@ -142,6 +142,7 @@ impl<'a> Run<'a> {
                 self.step(loads)?;
             }
         }
+        self.store.compact(self.moment().expired_us())?;
         // Definitions and due times move without rows, too.
         let due = self.segments.due(self.moment().as_of_us);
         if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {

@@ -17,6 +17,8 @@ use std::{ops::Range, sync::Arc};
 
 /// Segments of one size class that are merged into one.
 const FAN_IN: usize = 4;
+/// Segments that together have at most this part of the largest's events stay beside it.
+const SMALL: usize = 8;
 
 /// The events of a store, resident.
 #[derive(Debug, Default)]
@@ -79,11 +81,38 @@ impl Events {
                 self.segments[tail..].iter().map(|(_, s)| s.rows()).sum::<usize>() + segment.rows(),
             );
         }
+        self.replace(tail, Some(segment), since_us, columns, (files, tables, change))
+    }
+
+    /// Makes one segment of all where those beside the largest weigh something against it, so that what is asked of
+    /// many profiles is a slice; answers names to sweep.
+    pub(super) fn compact(
+        &mut self,
+        since_us: i64,
+        columns: &Columns,
+        disk: (&mut Files, &Tables, &mut Change),
+    ) -> Result<Vec<String>> {
+        let largest = self.segments.iter().map(|(_, s)| s.rows()).max().unwrap_or(0);
+        if (self.rows() - largest) * SMALL <= largest {
+            return Ok(Vec::new());
+        }
+        self.replace(0, None, since_us, columns, disk)
+    }
+
+    /// One segment in place of those from `tail` on and a new one.
+    fn replace(
+        &mut self,
+        tail: usize,
+        new: Option<Segment>,
+        since_us: i64,
+        columns: &Columns,
+        (files, tables, change): (&mut Files, &Tables, &mut Change),
+    ) -> Result<Vec<String>> {
         let old: Vec<(String, Segment)> = self.segments.drain(tail..).collect();
         let merged = if old.is_empty() {
-            Some(segment)
+            new
         } else {
-            let parts: Vec<&Segment> = old.iter().map(|(_, s)| s).chain([&segment]).collect();
+            let parts: Vec<&Segment> = old.iter().map(|(_, s)| s).chain(&new).collect();
             Segment::merge(&parts, since_us, columns)?
         };
         let retired: Vec<String> = old.into_iter().map(|(name, _)| name).collect();

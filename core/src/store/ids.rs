@@ -35,16 +35,16 @@ impl Hasher for Already {
     }
 }
 
-/// The ids that were seen.
+/// The ids that were seen. They are read when the first event comes: a command that only looks does not wait for them.
 #[derive(Default)]
 pub struct Ids {
-    seen: HashSet<u128, BuildHasherDefault<Already>>,
+    seen: Option<HashSet<u128, BuildHasherDefault<Already>>>,
     fresh: Vec<u128>,
 }
 
 impl std::fmt::Debug for Ids {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ids").field("seen", &self.seen.len()).finish()
+        f.debug_struct("Ids").field("seen", &self.seen.as_ref().map(HashSet::len)).finish()
     }
 }
 
@@ -54,19 +54,23 @@ pub fn key(source: &str, id: &[u8]) -> u128 {
 }
 
 impl Ids {
-    /// Loads what is remembered.
-    pub(super) fn open(files: &Files) -> Result<Self> {
-        let mut ids = Self::default();
-        for (name, entry) in files.of(Content::Ids) {
-            ids.seen.reserve(entry.rows as usize);
-            ids.seen.extend(numbers(&files.read(name)?));
+    /// Reads what is remembered.
+    pub(super) fn load(&mut self, files: &Files) -> Result<()> {
+        if self.seen.is_some() {
+            return Ok(());
         }
-        Ok(ids)
+        let mut seen = HashSet::default();
+        for (name, entry) in files.of(Content::Ids) {
+            seen.reserve(entry.rows as usize);
+            seen.extend(numbers(&files.read(name)?));
+        }
+        self.seen = Some(seen);
+        Ok(())
     }
 
     /// True when this id is new; remembers it.
-    pub fn insert(&mut self, key: u128) -> bool {
-        let new = self.seen.insert(key);
+    pub(super) fn insert(&mut self, key: u128) -> bool {
+        let new = self.seen.get_or_insert_default().insert(key);
         if new {
             self.fresh.push(key);
         }

@@ -64,8 +64,7 @@ pub struct Store {
     pub columns: Columns,
     /// Events.
     pub events: Events,
-    /// Ids of ingested events.
-    pub ids: Ids,
+    ids: Ids,
     /// Identifiers and which profile they belong to.
     pub identity: Identity,
     /// Profiles.
@@ -90,7 +89,7 @@ impl Store {
             _lock: lock,
             columns: Columns::open(&tables)?,
             events: Events::open(&files)?,
-            ids: Ids::open(&files)?,
+            ids: Ids::default(),
             identity: Identity::open(&tables)?,
             profiles: Profiles::open(&tables)?,
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
@@ -129,6 +128,19 @@ impl Store {
         dead_letters::list(&self.tables)
     }
 
+    /// Makes ready to take events in; must come before the first [`Self::is_new`].
+    ///
+    /// # Errors
+    /// When the ids of earlier events cannot be read.
+    pub fn expect_events(&mut self) -> Result<()> {
+        self.ids.load(&self.files)
+    }
+
+    /// True when no event with this id was taken in; remembers it.
+    pub fn is_new(&mut self, event: u128) -> bool {
+        self.ids.insert(event)
+    }
+
     /// Puts a step's events in place, so that they can be evaluated, and names their file in `change`; answers the
     /// files that the commit makes superfluous.
     ///
@@ -143,6 +155,21 @@ impl Store {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
         self.events.append(segment, expired_us, &self.columns, (&mut self.files, &self.tables, change))
+    }
+
+    /// Brings events into the form that answers quickest, if that is worth it, in a commit of its own.
+    ///
+    /// # Errors
+    /// When the disk refuses; the store must be opened again then.
+    pub fn compact(&mut self, expired_us: i64) -> Result<()> {
+        let mut change = self.tables.change();
+        let retired =
+            self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
+        if !retired.is_empty() {
+            change.commit()?;
+            self.files.sweep(&retired);
+        }
+        Ok(())
     }
 
     /// Commits a step: everything in `change`, and all that the parts above gathered.

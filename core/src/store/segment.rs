@@ -8,13 +8,18 @@ use super::{
 use crate::{Error, Result};
 use arrow::{
     array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray, UInt32Array, new_null_array},
-    buffer::{OffsetBuffer, ScalarBuffer},
+    buffer::{Buffer, OffsetBuffer, ScalarBuffer},
     compute::{cast, max, take},
     datatypes::{DataType, Field, Fields, Schema, TimestampMicrosecondType, UInt32Type},
-    ipc::{reader::FileReader, writer::FileWriter},
+    ipc::{
+        convert::fb_to_schema,
+        reader::{FileDecoder, read_footer_length},
+        root_as_footer,
+        writer::FileWriter,
+    },
 };
 use kindred_plugin_api::columns::EVENT_TIME;
-use std::{collections::BTreeMap, io::Cursor, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// Events of some profiles: ascending by profile, then time.
 #[derive(Debug)]
@@ -211,26 +216,45 @@ impl Segment {
         Ok(writer.into_inner()?)
     }
 
-    /// From the bytes of a file.
+    /// From the bytes of a file; columns stay where they are in them.
     ///
     /// # Errors
     /// When they are not what [`Self::encode`] writes.
     pub fn decode(bytes: Vec<u8>) -> Result<Self> {
         let shape = || Error::Column("a segment file has another shape".into());
-        let mut reader = FileReader::try_new(Cursor::new(bytes), None)?;
-        let batch = reader.next().ok_or_else(shape)??;
+        let batch = only_batch(Buffer::from_vec(bytes))?.ok_or_else(shape)?;
         let profiles = batch.column(0).as_primitive_opt::<UInt32Type>().ok_or_else(shape)?;
         let list = batch.column(1).as_list_opt::<i32>().ok_or_else(shape)?;
         let events = list.values().as_struct_opt().ok_or_else(shape)?;
         let mut columns = BTreeMap::new();
         for (field, values) in events.fields().iter().zip(events.columns()) {
             let codes = matches!(field.data_type(), DataType::UInt8 | DataType::UInt16);
-            let values = if codes { cast(values, &DataType::UInt32)? } else { values.slice(0, values.len()) };
+            let values = if codes { cast(values, &DataType::UInt32)? } else { values.clone() };
             columns.insert(field.name().clone(), values);
         }
         let offsets = list.value_offsets().iter().map(|o| o.cast_unsigned()).collect();
         Self::new(profiles.values().to_vec(), offsets, columns)
     }
+}
+
+/// The one batch of an Arrow IPC file in memory.
+fn only_batch(file: Buffer) -> Result<Option<RecordBatch>> {
+    let tail = file.len().checked_sub(10).map(|at| (at, &file[at..]));
+    let Some((at, tail)) = tail.and_then(|(at, tail)| Some((at, tail.try_into().ok()?))) else {
+        return Ok(None);
+    };
+    let Some(start) = at.checked_sub(read_footer_length(tail)?) else { return Ok(None) };
+    let footer = root_as_footer(&file[start..at])
+        .map_err(|e| Error::Column(format!("the footer of a segment file cannot be read: {e}")))?;
+    let (Some(schema), Some(blocks)) = (footer.schema(), footer.recordBatches()) else { return Ok(None) };
+    let decoder = FileDecoder::new(Arc::new(fb_to_schema(schema)), footer.version());
+    let Some(block) = blocks.iter().next() else { return Ok(None) };
+    let (offset, length) =
+        (block.offset() as usize, block.bodyLength() as usize + block.metaDataLength() as usize);
+    if offset.checked_add(length).is_none_or(|end| end > file.len()) {
+        return Ok(None);
+    }
+    Ok(decoder.read_record_batch(block, &file.slice_with_length(offset, length))?)
 }
 
 fn times(columns: &BTreeMap<String, ArrayRef>) -> Result<&[i64]> {

@@ -190,7 +190,7 @@ impl Segmentation for Rules {
 
     fn facts(config: &RulesConfig) -> Facts {
         let names = config.rule.split("in_segment('").skip(1).filter_map(|rest| rest.split('\'').next());
-        Facts { depends_on: names.map(str::to_owned).collect() }
+        Facts { depends_on: names.map(str::to_owned).collect(), ..Facts::default() }
     }
 
     fn open(
@@ -237,7 +237,7 @@ impl Segmentation for Lookalike {
     }
 
     fn facts(config: &LookalikeConfig) -> Facts {
-        Facts { depends_on: vec![config.seed.clone()] }
+        Facts { depends_on: vec![config.seed.clone()], ..Facts::default() }
     }
 
     fn open(

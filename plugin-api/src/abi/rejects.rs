@@ -62,11 +62,13 @@ pub fn evaluated_from_batch(batch: &RecordBatch, rows: usize) -> Result<Evaluate
     }
     let segments = batch.column(0).as_list::<i32>();
     let next = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-    let mut answer = Evaluated::with_capacity(rows);
-    for row in 0..rows {
-        let ordinals = segments.value(row);
-        let ordinals = ordinals.as_primitive::<UInt32Type>();
-        answer.push(ordinals.values().iter().copied(), next.is_valid(row).then(|| next.value(row)));
-    }
+    let offsets = segments.value_offsets();
+    let (first, last) = (offsets[0], offsets[rows]);
+    let ordinals = segments.values().as_primitive::<UInt32Type>();
+    let answer = Evaluated {
+        ends: offsets[1..].iter().map(|end| end - first).collect(),
+        ordinals: ordinals.values()[first as usize..last as usize].to_vec(),
+        next_change_us: next.iter().collect(),
+    };
     Ok(answer)
 }

@@ -66,7 +66,7 @@ impl Segmentation for Lookalike {
     }
 
     fn facts(config: &Config) -> Facts {
-        Facts { depends_on: vec![config.seed.clone()] }
+        Facts { depends_on: vec![config.seed.clone()], ..Facts::default() }
     }
 
     fn open(segments: Vec<Segment<Config>>, context: Context) -> Result<Self> {

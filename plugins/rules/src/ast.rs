@@ -1,6 +1,6 @@
 //! The tree of a rule, once SQL that means nothing here has been refused.
 
-use crate::{like::Pattern, window::Window};
+use crate::{calendar::Zone, like::Pattern, window::Window};
 use std::{cmp::Ordering, ops::Range};
 
 /// An expression and the characters of the rule that it was written with.
@@ -13,13 +13,31 @@ pub(crate) struct Expr {
 #[derive(Clone, Debug)]
 pub(crate) enum ExprKind {
     Literal(Literal),
-    /// A column of an event; only inside a predicate.
+    /// A column of an event; only inside a call over events.
     Column(String),
+    /// The calendar day of an event.
+    Day(Zone),
     Attribute(String),
     InSegment(String),
     HasIdentifier(String),
     Consent,
     Aggregate(Box<Aggregate>),
+    /// How many of one kind there are for each of another; both are counts.
+    Rate {
+        part: Box<Expr>,
+        whole: Box<Expr>,
+    },
+    Sequence(Box<Sequence>),
+    /// The percent of the profiles with a value that have a smaller one.
+    Percentile(Box<Expr>),
+    /// The sum over all profiles.
+    Total(Box<Expr>),
+    Case {
+        /// What each condition is compared with, if it is no condition itself.
+        operand: Option<Box<Expr>>,
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
     Not(Box<Expr>),
     And(Vec<Expr>),
     Or(Vec<Expr>),
@@ -61,8 +79,19 @@ pub(crate) enum ExprKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Aggregate {
     pub(crate) function: Function,
+    /// What it is about: an expression over the columns of an event.
     pub(crate) column: Option<Expr>,
     pub(crate) predicate: Expr,
+    pub(crate) window: Window,
+}
+
+/// Events that come after each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequence {
+    /// Predicates, at least two.
+    pub(crate) steps: Vec<Expr>,
+    /// From the first event to the last, at most.
+    pub(crate) within_us: i64,
     pub(crate) window: Window,
 }
 
@@ -77,7 +106,9 @@ pub(crate) enum Function {
     First,
     Last,
     CountDistinct,
+    CountDistinctDays,
     DaysSince,
+    Interest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,7 +153,7 @@ pub(crate) enum Literal {
 pub(crate) struct Float(f64);
 
 /// What a value is. `Any` is not known before the columns are; `Null` fits everywhere; `Age` is time passed since an
-/// event, shown in days.
+/// event, shown in days; `Rank` is a place among all profiles, in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Type {
     Any,
@@ -133,6 +164,7 @@ pub(crate) enum Type {
     Text,
     Time,
     Age,
+    Rank,
 }
 
 impl Expr {
@@ -148,11 +180,18 @@ impl Expr {
         match &self.kind {
             ExprKind::Literal(_)
             | ExprKind::Column(_)
+            | ExprKind::Day(_)
             | ExprKind::Attribute(_)
             | ExprKind::InSegment(_)
             | ExprKind::HasIdentifier(_)
             | ExprKind::Consent => vec![],
             ExprKind::Aggregate(call) => call.column.iter().chain([&call.predicate]).collect(),
+            ExprKind::Rate { part, whole } => vec![part, whole],
+            ExprKind::Sequence(sequence) => sequence.steps.iter().collect(),
+            ExprKind::Case { operand, branches, otherwise } => {
+                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
+                operand.as_deref().into_iter().chain(branches).chain(otherwise.as_deref()).collect()
+            }
             ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().collect(),
             ExprKind::Compare { left, right, .. } | ExprKind::Arithmetic { left, right, .. } => {
                 vec![left, right]
@@ -160,6 +199,8 @@ impl Expr {
             ExprKind::In { expr, list, .. } => [&**expr].into_iter().chain(list).collect(),
             ExprKind::Between { expr, low, high, .. } => vec![expr, low, high],
             ExprKind::Not(expr)
+            | ExprKind::Percentile(expr)
+            | ExprKind::Total(expr)
             | ExprKind::Negate(expr)
             | ExprKind::Like { expr, .. }
             | ExprKind::Is { expr, .. } => vec![expr],
@@ -168,6 +209,25 @@ impl Expr {
 }
 
 impl Function {
+    const ALL: [Self; 12] = [
+        Self::Count,
+        Self::Did,
+        Self::Sum,
+        Self::Min,
+        Self::Max,
+        Self::Avg,
+        Self::First,
+        Self::Last,
+        Self::CountDistinct,
+        Self::CountDistinctDays,
+        Self::DaysSince,
+        Self::Interest,
+    ];
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+
     /// As written in rules.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -180,16 +240,29 @@ impl Function {
             Self::First => "first",
             Self::Last => "last",
             Self::CountDistinct => "count_distinct",
+            Self::CountDistinctDays => "count_distinct_days",
             Self::DaysSince => "days_since",
+            Self::Interest => "interest",
         }
     }
 
+    /// Its first argument is an expression over the columns of an event.
     pub(crate) fn has_column(self) -> bool {
-        !matches!(self, Self::Count | Self::Did | Self::DaysSince)
+        match self {
+            Self::Sum
+            | Self::Min
+            | Self::Max
+            | Self::Avg
+            | Self::First
+            | Self::Last
+            | Self::CountDistinct => true,
+            Self::Count | Self::Did | Self::CountDistinctDays | Self::DaysSince | Self::Interest => false,
+        }
     }
 
-    pub(crate) fn has_window(self) -> bool {
-        self != Self::DaysSince
+    /// Whether there is such an event, and nothing more.
+    pub(crate) fn is_existence(self) -> bool {
+        matches!(self, Self::Did | Self::Interest)
     }
 }
 
@@ -252,6 +325,7 @@ impl Type {
             Self::Text => "text",
             Self::Time => "a time",
             Self::Age => "an age in days",
+            Self::Rank => "a rank in percent",
         }
     }
 }

@@ -3,10 +3,11 @@
 use crate::{
     aggregate::{Scratch, Span, View, range},
     ast::CompareOp,
-    compile::{Call, Program},
+    audience::Known,
+    compile::{Call, Program, Steps},
     graph::{Id, Leaf, Node},
-    kernel,
     logic::{Bits, Bools},
+    sequence::Finder,
     vector::Vector,
 };
 use arrow::{
@@ -19,6 +20,8 @@ use kindred_plugin_api::{
     columns::{EVENT_TIME, profile},
 };
 
+mod shift;
+
 const NEVER: i64 = i64::MAX;
 
 /// A program and the room it works in, which is kept from batch to batch.
@@ -30,6 +33,8 @@ pub(crate) struct Evaluator {
     cuts: Vec<(usize, usize)>,
     /// Per call, its place in `cuts`.
     cut_of: Vec<usize>,
+    /// Per window, the masks that it cuts.
+    cut_by: Vec<Vec<usize>>,
     /// Comparisons of an age with a number.
     ages: Vec<(CompareOp, Id, Id)>,
     pub(crate) events: Vec<Vector>,
@@ -53,16 +58,23 @@ pub(crate) struct Evaluator {
     later: Bits,
     table: Vec<bool>,
     scratch: Scratch,
+    finder: Finder,
+    /// The program's figures, if everybody was seen.
+    pub(crate) known: Vec<Known>,
     next: Vec<i64>,
 }
 
 impl Evaluator {
     /// Makes room for a program with all its rules.
     pub(crate) fn new(program: Program) -> Self {
-        let mut cuts: Vec<_> = program.calls.iter().map(|call| (call.mask, call.window)).collect();
+        let steps = program.sequences.iter().flat_map(|s| s.masks.iter().map(|&mask| (mask, s.window)));
+        let calls = program.calls.iter().map(|call| (call.mask, call.window));
+        let mut cuts: Vec<_> = calls.chain(steps).collect();
         cuts.sort_unstable();
         cuts.dedup();
         let place = |call: &Call| cuts.partition_point(|cut| *cut < (call.mask, call.window));
+        let mut cut_by = vec![Vec::new(); program.windows.len()];
+        cuts.iter().for_each(|&(mask, window)| cut_by[window].push(mask));
         let ages = program.profiles.nodes().filter_map(|node| match node {
             Node::CompareDays(op, age, other) => Some((*op, *age, *other)),
             _ => None,
@@ -70,6 +82,7 @@ impl Evaluator {
         Self {
             roots: program.roots.iter().flatten().copied().collect(),
             cut_of: program.calls.iter().map(place).collect(),
+            cut_by,
             ages: ages.collect(),
             events: program.events.vectors(),
             profiles: program.profiles.vectors(),
@@ -86,6 +99,8 @@ impl Evaluator {
             later: Bits::default(),
             table: Vec::new(),
             scratch: Scratch::default(),
+            finder: Finder::default(),
+            known: Vec::new(),
             next: Vec::new(),
             cuts,
             program,
@@ -127,18 +142,40 @@ impl Evaluator {
         self.inside[at].as_ref().unwrap_or(&self.masks[mask])
     }
 
+    /// The events of a sequence in the one profile that was run; none if there is no such sequence.
+    pub(crate) fn found(&self, sequence: usize) -> Option<Vec<usize>> {
+        let Steps { masks, window, within_us } = self.program.sequences[sequence].clone();
+        let steps: Vec<&Bits> = masks.iter().map(|&mask| self.inside(mask, window)).collect();
+        let list = range(self.lists.first().copied()?);
+        Finder::default().find(&steps, &self.times, list, within_us).map(<[usize]>::to_vec)
+    }
+
     /// Computes every node for a batch.
     pub(crate) fn run(&mut self, batch: &RecordBatch) -> Result<()> {
         let as_of = as_of(batch)?;
         (self.as_of, self.last) = (as_of, i64::MIN);
-        if !self.program.calls.is_empty() {
+        if !self.cuts.is_empty() {
             self.read_events(batch)?;
             self.cut(as_of);
         }
         let Self {
-            program, events, profiles, masks, inside, cut_of, lists, rows, times, table, scratch, ..
+            program,
+            known,
+            events,
+            profiles,
+            masks,
+            cuts,
+            inside,
+            cut_of,
+            lists,
+            rows,
+            times,
+            table,
+            scratch,
+            finder,
+            ..
         } = self;
-        program.profiles.run(batch.num_rows(), profiles, table, |leaf, out| match leaf {
+        program.profiles.run(batch.num_rows(), known, profiles, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(batch.column(*index)),
             Leaf::Member(index) => {
                 out.load(batch.column(*index))?;
@@ -148,6 +185,23 @@ impl Evaluator {
                 Ok(())
             }
             Leaf::Identifier(index, namespace) => has_identifier(batch.column(*index), namespace, out),
+            Leaf::Sequence(position) => {
+                let Steps { masks: steps, window, within_us } = &program.sequences[*position];
+                let bits = |mask: &usize| {
+                    let at = cuts.partition_point(|cut| *cut < (*mask, *window));
+                    inside[at].as_ref().unwrap_or(&masks[*mask])
+                };
+                let steps: Vec<&Bits> = steps.iter().map(bits).collect();
+                let found = |row: usize| finder.find(&steps, times, range(lists[row]), *within_us).is_some();
+                let Vector::Bools(out) = out else { unreachable!("a sequence is there or not") };
+                out.yes.pack(lists.len(), found);
+                out.settle_total();
+                Ok(())
+            }
+            Leaf::Total(figure) => {
+                Known::sum(known.get(*figure), batch.num_rows(), out);
+                Ok(())
+            }
             Leaf::Call(position) => {
                 let Call { function, column, mask, .. } = &program.calls[*position];
                 let column = column.map(|id| &events[id]);
@@ -163,7 +217,7 @@ impl Evaluator {
     fn read_events(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = self.read_lists(batch)?;
         let Self { program, events, masks, owned, table, .. } = self;
-        program.events.run(rows.len(), events, table, |leaf, out| match leaf {
+        program.events.run(rows.len(), &[], events, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(rows.column(*index)),
             other => unreachable!("{other:?} is not of an event"),
         })?;
@@ -251,69 +305,6 @@ impl Evaluator {
                     inside.copy(&self.masks[mask]);
                     inside.and(bits);
                 }
-            }
-        }
-    }
-
-    /// The first moment at which an event that matters leaves or enters a window, or an age passes its number.
-    fn find_next_change(&mut self, batch: &RecordBatch) {
-        self.next.clear();
-        self.next.resize(batch.num_rows(), NEVER);
-        for window in 0..self.program.windows.len() {
-            self.find_shifts(window);
-        }
-        let Self { next, profiles, ages, as_of, .. } = self;
-        for (op, age, other) in ages {
-            for (row, next) in next.iter_mut().enumerate() {
-                if let Some(later) = kernel::days_change_us(*op, &profiles[*age], &profiles[*other], row) {
-                    *next = (*next).min(as_of.saturating_add(later));
-                }
-            }
-        }
-    }
-}
-
-impl Evaluator {
-    /// Of each profile the first event that matters and leaves a window, and the first that will enter it.
-    fn find_shifts(&mut self, at: usize) {
-        let window = self.program.windows[at];
-        let (_, until) = window.bounds(self.as_of);
-        let masks: Vec<usize> = self.cuts.iter().filter(|cut| cut.1 == at).map(|cut| cut.0).collect();
-        if window.older_us.is_some() {
-            self.unite(&masks);
-            if let Some(inside) = &self.windows[at] {
-                self.union.and(inside);
-            }
-            self.note_firsts(|time| window.leaves_us(time).unwrap_or(NEVER));
-        }
-        if self.last > until {
-            self.unite(&masks);
-            self.later.pack_each(&self.times, |time| time > until);
-            self.union.and(&self.later);
-            self.note_firsts(|time| window.enters_us(time));
-        }
-    }
-
-    fn unite(&mut self, masks: &[usize]) {
-        let Self { union, masks: bits, .. } = self;
-        if let Some((first, rest)) = masks.split_first() {
-            union.copy(&bits[*first]);
-            rest.iter().for_each(|mask| union.or(&bits[*mask]));
-        }
-    }
-
-    /// The first event of each profile in `union` changes its answer at `moment(time)`.
-    fn note_firsts(&mut self, moment: impl Fn(i64) -> i64) {
-        let Self { union, next, lists, rows, times, .. } = self;
-        if union.total() < lists.len() {
-            return union.each(|event| {
-                let next = &mut next[rows[event] as usize];
-                *next = (*next).min(moment(times[event]));
-            });
-        }
-        for (next, &list) in next.iter_mut().zip(lists.iter()) {
-            if let Some(event) = union.first(range(list)) {
-                *next = (*next).min(moment(times[event]));
             }
         }
     }

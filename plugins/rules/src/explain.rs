@@ -2,7 +2,8 @@
 //! read from the vectors that decide membership, so that the two cannot disagree.
 
 use crate::{
-    ast::{Aggregate, Expr, ExprKind, Function, Literal, Type},
+    ast::{Aggregate, Expr, ExprKind, Literal, Sequence, Type},
+    audience::Figure,
     compile::{Scope, Value},
     evaluate::Evaluator,
     graph::Id,
@@ -12,6 +13,7 @@ use crate::{
     vector::Vector,
 };
 use kindred_plugin_api::Reason;
+use std::collections::HashMap;
 
 /// Evidence shows this many events, the latest.
 const MAX_EVENTS: usize = 5;
@@ -23,6 +25,37 @@ pub(crate) fn explain(evaluator: &mut Evaluator, rules: &[Rule], ordinal: usize)
     let mut told = vec![false; rules.len()];
     told[ordinal] = true;
     Teller { evaluator, rules, rule: &rules[ordinal], told }.reason(&rules[ordinal].root, 0)
+}
+
+/// What all profiles gave for a rule: how many had a value, and the number found, under what it says in the rule.
+/// `places` has those of the figures about each value.
+pub(crate) fn figures(
+    evaluator: &mut Evaluator,
+    places: &HashMap<Id, Vec<usize>>,
+    rule: &Rule,
+) -> Vec<(String, f64)> {
+    let mut figures = Vec::new();
+    rule.root.walk(&mut |expr| {
+        let (ExprKind::Percentile(value) | ExprKind::Total(value)) = &expr.kind else { return };
+        let is_total = matches!(expr.kind, ExprKind::Total(_));
+        let id = evaluator.program.condition(Scope::Profile, value);
+        let written = rule.written(&expr.range);
+        for &place in places.get(&id).into_iter().flatten() {
+            let (asked, known) = (&evaluator.program.figures[place], &evaluator.known[place]);
+            let (name, number) = match asked {
+                Figure::Total(_) if is_total => (written.clone(), known.found.number()),
+                Figure::Cut { percent, .. } if !is_total => {
+                    let percent = percent.decimal().unwrap_or(f64::NAN);
+                    (format!("{written} {percent}"), known.found.number())
+                }
+                _ => continue,
+            };
+            figures.push((format!("profiles of {written}"), known.profiles as f64));
+            figures.extend(number.map(|number| (name, number)));
+        }
+    });
+    figures.dedup();
+    figures
 }
 
 struct Teller<'a> {
@@ -74,7 +107,7 @@ impl Teller<'_> {
         match value {
             Value::Literal(Literal::Bool(value)) => Some(*value),
             Value::Literal(_) => None,
-            Value::Node(id) => self.evaluator.profiles[*id].bools().get(0),
+            Value::Node(id) | Value::Rank(id) => self.evaluator.profiles[*id].bools().get(0),
         }
     }
 
@@ -93,15 +126,27 @@ impl Teller<'_> {
     }
 
     fn value(&mut self, expr: &Expr) -> String {
-        if let ExprKind::Aggregate(call) = &expr.kind
-            && call.function == Function::Did
-        {
-            let count = self.matching(call).count();
-            return if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
+        match &expr.kind {
+            ExprKind::Aggregate(call) if call.function.is_existence() => {
+                return events(self.matching(call).len());
+            }
+            ExprKind::Rate { part, whole } => {
+                let rate = self.computed(expr);
+                return format!("{rate} ({} of {})", self.computed(part), self.computed(whole));
+            }
+            ExprKind::Sequence(sequence) => {
+                let found = self.sequence(sequence);
+                return if found.is_empty() { "not found".to_owned() } else { events(found.len()) };
+            }
+            _ => {}
         }
+        self.computed(expr)
+    }
+
+    fn computed(&mut self, expr: &Expr) -> String {
         match self.evaluator.program.value(Scope::Profile, expr) {
             Value::Literal(_) => self.rule.written(&expr.range),
-            Value::Node(id) => {
+            Value::Node(id) | Value::Rank(id) => {
                 cell(&self.evaluator.profiles[id], self.evaluator.program.profiles.kind(id), 0)
             }
         }
@@ -111,6 +156,8 @@ impl Teller<'_> {
         let mut found = Vec::new();
         expr.walk(&mut |below| match &below.kind {
             ExprKind::Aggregate(call) => found.extend(self.events(call)),
+            ExprKind::Sequence(sequence) => found.extend(self.steps(sequence)),
+            ExprKind::Percentile(_) | ExprKind::Total(_) => found.extend(self.everybody(below, expr)),
             ExprKind::Attribute(name) => found.push(format!("{name} = {}", self.value(below))),
             ExprKind::Consent => found.push(format!("consent = {}", self.value(below))),
             _ => {}
@@ -120,32 +167,88 @@ impl Teller<'_> {
 
     /// The latest events behind a call, with the columns that it looks at.
     fn events(&mut self, call: &Aggregate) -> Vec<String> {
-        let mut columns: Vec<(&str, Id)> = Vec::new();
-        for expr in [&call.predicate].into_iter().chain(&call.column) {
-            expr.walk(&mut |below| {
-                if let ExprKind::Column(name) = &below.kind
-                    && columns.iter().all(|(known, _)| known != name)
-                {
-                    columns.push((name, self.evaluator.program.condition(Scope::Event, below)));
-                }
-            });
+        let mut columns = self.columns(&call.predicate);
+        for column in call.column.iter().flat_map(|column| self.columns(column)) {
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
         }
-        let events: Vec<usize> = self.matching(call).collect();
-        let shown = |event: usize| {
-            let Evaluator { times, events, program, .. } = &*self.evaluator;
-            let cell = |id: Id| cell(&events[id], program.events.kind(id), event);
-            let cells: Vec<String> =
-                columns.iter().map(|(name, id)| format!("{name} = {}", cell(*id))).collect();
-            format!("{} {}", time::display(times[event]), cells.join(", ")).trim_end().to_owned()
-        };
-        events.into_iter().rev().take(MAX_EVENTS).map(shown).collect()
+        let found = self.matching(call);
+        found.into_iter().rev().take(MAX_EVENTS).map(|event| self.shown(event, &columns)).collect()
     }
 
-    fn matching(&mut self, call: &Aggregate) -> impl Iterator<Item = usize> {
-        let (mask, window, _) = self.evaluator.program.place(call);
-        let bits = self.evaluator.inside(mask, window);
-        bits.ones(0..bits.len())
+    fn shown(&self, event: usize, columns: &[(&str, Id)]) -> String {
+        let Evaluator { times, events, program, .. } = &*self.evaluator;
+        let cell = |id: Id| cell(&events[id], program.events.kind(id), event);
+        let cells: Vec<String> = columns.iter().map(|(name, id)| format!("{name} = {}", cell(*id))).collect();
+        format!("{} {}", time::display(times[event]), cells.join(", ")).trim_end().to_owned()
     }
+
+    fn matching(&mut self, call: &Aggregate) -> Vec<usize> {
+        let Some((mask, window, _)) = self.evaluator.program.place(call) else { return Vec::new() };
+        let bits = self.evaluator.inside(mask, window);
+        bits.ones(0..bits.len()).collect()
+    }
+
+    fn sequence(&mut self, sequence: &Sequence) -> Vec<usize> {
+        let position = self.evaluator.program.steps(sequence);
+        self.evaluator.found(position).unwrap_or_default()
+    }
+
+    /// The events of a sequence, in order.
+    fn steps(&mut self, sequence: &Sequence) -> Vec<String> {
+        let events = self.sequence(sequence);
+        let steps = events.into_iter().zip(&sequence.steps);
+        steps
+            .map(|(event, step)| {
+                let columns = self.columns(step);
+                self.shown(event, &columns)
+            })
+            .collect()
+    }
+
+    /// The columns of the events that an expression looks at.
+    fn columns<'e>(&mut self, expr: &'e Expr) -> Vec<(&'e str, Id)> {
+        let mut columns: Vec<(&str, Id)> = Vec::new();
+        expr.walk(&mut |below| {
+            if let ExprKind::Column(name) = &below.kind
+                && columns.iter().all(|(known, _)| known != name)
+            {
+                columns.push((name, self.evaluator.program.condition(Scope::Event, below)));
+            }
+        });
+        columns
+    }
+
+    /// What all profiles gave that a condition is about.
+    fn everybody(&mut self, figure: &Expr, condition: &Expr) -> Vec<String> {
+        let written = self.rule.written(&figure.range);
+        let (ExprKind::Percentile(value) | ExprKind::Total(value)) = &figure.kind else { return Vec::new() };
+        let id = self.evaluator.program.condition(Scope::Profile, value);
+        let mut numbers = Vec::new();
+        condition.walk(&mut |below| {
+            if let ExprKind::Literal(literal) = &below.kind {
+                numbers.push(literal);
+            }
+        });
+        let is_total = matches!(figure.kind, ExprKind::Total(_));
+        let Evaluator { program, known, .. } = &*self.evaluator;
+        let about = |asked: &Figure| match asked {
+            Figure::Total(_) => is_total,
+            Figure::Cut { percent, .. } => !is_total && numbers.contains(&percent),
+        };
+        let asked = program.figures.iter().enumerate();
+        let asked = asked.filter(|(_, asked)| asked.value() == id && about(asked));
+        let told = asked.map(|(position, asked)| match known.get(position) {
+            Some(known) => format!("{written} {}", known.told(asked)),
+            None => format!("{written} is not known: not everybody was looked at yet"),
+        });
+        told.collect()
+    }
+}
+
+fn events(count: usize) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
 }
 
 /// What a condition reads of the profile, in the order it is written.
@@ -166,6 +269,8 @@ fn is_constant(expr: &Expr) -> bool {
         constant &= !matches!(
             below.kind,
             ExprKind::Aggregate(_)
+                | ExprKind::Sequence(_)
+                | ExprKind::Total(_)
                 | ExprKind::Attribute(_)
                 | ExprKind::Consent
                 | ExprKind::HasIdentifier(_)

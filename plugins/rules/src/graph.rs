@@ -2,7 +2,9 @@
 
 use crate::{
     ast::{ArithmeticOp, CompareOp, IsTest, Literal, Type},
-    kernel,
+    audience::Known,
+    calendar::Zone,
+    case, kernel,
     like::Pattern,
     logic::Bools,
     vector::Vector,
@@ -34,6 +36,15 @@ pub(crate) enum Node {
     Decimal(Id),
     /// Numbers that are equal where texts are.
     Codes(Id),
+    /// The number of the calendar day of a time.
+    Day(Id, Zone),
+    /// The result of the first condition that is true; none is null.
+    Case {
+        branches: Vec<(Id, Option<Id>)>,
+        otherwise: Option<Id>,
+    },
+    /// Whether a value reaches a place among all profiles, which is figured out elsewhere.
+    Reaches(Id, usize),
 }
 
 /// Text against literals.
@@ -56,6 +67,10 @@ pub(crate) enum Leaf {
     Identifier(usize, String),
     /// An aggregate call.
     Call(usize),
+    /// Whether a sequence was found.
+    Sequence(usize),
+    /// A sum over all profiles.
+    Total(usize),
 }
 
 #[derive(Debug, Default)]
@@ -89,10 +104,11 @@ impl Graph {
         self.nodes.iter().map(|(_, kind)| Vector::of(*kind)).collect()
     }
 
-    /// Computes every node for so many rows; `read` fills those of leaves.
+    /// Computes every node for so many rows; `read` fills those of leaves, `known` is what all profiles gave.
     pub(crate) fn run(
         &self,
         rows: usize,
+        known: &[Known],
         vectors: &mut [Vector],
         table: &mut Vec<bool>,
         mut read: impl FnMut(&Leaf, &mut Vector) -> Result<()>,
@@ -101,6 +117,13 @@ impl Graph {
             let (done, rest) = vectors.split_at_mut(id);
             match (node, &mut rest[0]) {
                 (Node::Leaf(leaf), out) => read(leaf, out)?,
+                (Node::Case { branches, otherwise }, out) => {
+                    case::choose(rows, branches, *otherwise, done, out);
+                }
+                (Node::Reaches(value, figure), Vector::Bools(out)) => match known.get(*figure) {
+                    Some(known) => known.reached(&done[*value], out),
+                    None => out.fill(rows, None),
+                },
                 (node, Vector::Bools(out)) => condition(node, rows, done, out, table),
                 (node, out) => value(node, rows, done, out),
             }
@@ -157,6 +180,11 @@ fn value(node: &Node, rows: usize, done: &[Vector], out: &mut Vector) {
         (Node::Codes(of), Vector::Ints(out)) => {
             let Vector::Texts(of) = &done[*of] else { unreachable!("only text has codes") };
             of.codes(out);
+        }
+        (Node::Literal(Literal::Text(text)), Vector::Texts(out)) => out.fill(rows, text),
+        (Node::Day(of, zone), Vector::Ints(out)) => {
+            let Vector::Ints(of) = &done[*of] else { unreachable!("only times have days") };
+            kernel::days_of(of, zone, out);
         }
         _ => unreachable!("not a value: {node:?}"),
     }

@@ -3,6 +3,7 @@
 
 use crate::{
     ast::{ArithmeticOp, CompareOp, IsTest, Literal},
+    calendar::Zone,
     logic::Bools,
     vector::{Numbers, Vector},
 };
@@ -54,6 +55,18 @@ pub(crate) fn calculate_floats(op: ArithmeticOp, a: f64, b: f64) -> Option<f64> 
         ArithmeticOp::Divide => a / b,
     };
     (!result.is_nan()).then_some(result)
+}
+
+/// The calendar day of each time. Times that ascend mostly fall on the day of the one before.
+pub(crate) fn days_of(times: &Numbers<i64>, zone: &Zone, out: &mut Numbers<i64>) {
+    let mut last: Option<(i64, i64, i64)> = None;
+    out.fill_with(times.values.len(), |row| {
+        let time = times.get(row)?;
+        if !last.is_some_and(|(_, start, end)| start <= time && time < end) {
+            last = zone.day(time);
+        }
+        last.map(|(day, _, _)| day)
+    });
 }
 
 /// The order of two literals of types that can be compared.

@@ -7,61 +7,46 @@
 //! AND attr('crm.country') IN ('DE', 'AT') AND NOT in_segment('suppressed')
 //! ```
 //!
-//! # What a rule is made of
-//!
-//! | call | value |
-//! |---|---|
-//! | `count(p [, w])`, `did(p [, w])` | how many events there are; whether there is one |
-//! | `sum`, `min`, `max`, `avg`, `first`, `last`, `count_distinct` `(column, p [, w])` | of a column of the events |
-//! | `days_since(p)` | days, whole and fractional, from the last such event to `as_of` |
-//! | `attr('source.name')`, `consent()` | an attribute; `granted` or `denied` |
-//! | `in_segment('name')`, `has_identifier('namespace')` | membership in another segment; never unknown |
-//!
-//! A predicate `p` is a condition on the columns of one event; `TRUE` is any event. A window `w` is `'30 days'` (also
-//! weeks, hours, minutes, seconds) or `'60 days', '30 days'`, older bound first. Conditions are made with `=`, `<>`, `<`,
-//! `<=`, `>`, `>=`, `IN`, `BETWEEN`, `LIKE` (`ESCAPE`), `IS NULL`, `IS TRUE`, `IS FALSE`, `AND`, `OR`, `NOT`, `+`, `-`, `*`, `/`.
-//! Text stands in single quotes; `"double quotes"` hold names that are no plain words.
-//!
-//! # What it means
-//!
-//! - **Time** is event time. A window is half open: events in `(as_of − w, as_of]`, or `(as_of − older, as_of − newer]`;
-//!   without one all events up to `as_of`. Later events never count. A day has 24 hours.
-//! - **Truth** is SQL's, with unknown: a segment holds only where its rule is true. Comparing with null is unknown.
-//! - **No events**: `count` and `count_distinct` are 0, `did` is false, all others are null, `sum` too.
-//! - **Null in a column**: calls over a column skip those events, so `last(column, …)` is the last value known.
-//! - **Numbers** are i64 and f64. They are compared exactly. `/` always gives a decimal (7 / 2 = 3.5); a division by zero,
-//!   an integer beyond 64 bits and what is not a number are null. Sums of decimals are compensated, in the order of events.
-//! - **Text** is compared byte by byte, so case counts, in `LIKE` too (`%` any characters, `_` one).
-//! - **Times** are compared with times and with literals such as `'2026-01-31'` (UTC) or `'2026-01-31T12:00:00+02:00'`.
-//! - **Ages**: `days_since` is compared with numbers or with another `days_since`, and not calculated with, so that the
-//!   moment at which a comparison turns is known.
-//! - **Next change** is the earliest moment at which an event that matters leaves or enters a window or an age reaches its
-//!   number: never late; early only where the event that leaves does not alter the answer.
+//! What rules can say, and what it means, is told by [`mod@reference`], from which `docs/rules.md` is made.
 
 mod aggregate;
 mod ast;
+mod audience;
+mod calendar;
 mod call;
+mod case;
 mod check;
+mod columns;
 mod compile;
 mod evaluate;
 mod explain;
 mod graph;
 mod kernel;
 mod like;
+mod literal;
 mod logic;
 mod needs;
 mod nest;
 mod parse;
+pub mod reference;
+mod rewrite;
+mod sequence;
 mod source;
 mod time;
 mod vector;
 mod window;
 
+use audience::{Census, Known};
 use check::{Catalog, check};
+use columns::Columns;
 use compile::Program;
 use evaluate::Evaluator;
 use kindred_plugin_api::prelude::*;
 use parse::Rule;
+use std::{cell::Cell, collections::HashMap};
+
+/// How many misspelt names are compared with all others.
+const GUESSES: usize = 100;
 
 /// One segment.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -75,10 +60,14 @@ pub struct Config {
 /// All segments of one instance.
 pub struct Rules {
     names: Vec<String>,
+    ordinals: HashMap<String, usize>,
     rules: Vec<Rule>,
     /// Ordinals, each after those that it refers to.
     order: Vec<usize>,
     evaluator: Option<Evaluator>,
+    /// What everybody gave in an earlier run.
+    known: Vec<Known>,
+    census: Census,
 }
 
 impl Segmentation for Rules {
@@ -100,38 +89,75 @@ impl Segmentation for Rules {
         let rule = Rule::parse(&config.rule);
         let names = rule.iter().flat_map(nest::references).map(|(name, _)| name.to_owned());
         let depends_on: std::collections::BTreeSet<String> = names.collect();
-        Facts { depends_on: depends_on.into_iter().collect() }
+        let model = rule.is_ok_and(|rule| is_model(&rule));
+        Facts { depends_on: depends_on.into_iter().collect(), model }
     }
 
-    fn open(segments: Vec<Segment<Config>>, _context: Context) -> Result<Self> {
+    fn open(segments: Vec<Segment<Config>>, context: Context) -> Result<Self> {
         let mut problems = Vec::new();
         let mut rules = Vec::with_capacity(segments.len());
         for (ordinal, segment) in segments.iter().enumerate() {
-            let found = Self::validate(&segment.config);
+            let found = match Rule::parse(&segment.config.rule) {
+                Ok(rule) => {
+                    let found = check(&rule.root, Catalog::Unseen);
+                    rules.push(rule);
+                    found
+                }
+                Err(found) => found,
+            };
             problems.extend(found.into_iter().map(|problem| nest::placed(ordinal, problem)));
-            rules.extend(Rule::parse(&segment.config.rule));
         }
         if !problems.is_empty() {
             return Err(Fault::config(problems));
         }
         let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
         let order = nest::order(&names, &rules).map_err(Fault::config)?;
-        Ok(Self { names, rules, order, evaluator: None })
+        let ordinals = names.iter().enumerate().map(|(ordinal, name)| (name.clone(), ordinal)).collect();
+        // A state that cannot be read is as good as none: everybody is looked at again.
+        let known = context.state().and_then(|state| serde_json::from_slice(state).ok()).unwrap_or_default();
+        Ok(Self { names, ordinals, rules, order, evaluator: None, known, census: Census::default() })
     }
 
     fn plan(&mut self, catalog: &Schema) -> Result<Needs> {
         self.check(catalog)?;
-        Ok(needs::needs(&self.rules, &self.names))
+        Ok(needs::needs(&self.rules, &self.ordinals))
     }
 
     fn bind(&mut self, input: SchemaRef) -> Result<()> {
         self.check(&input)?;
-        let mut program = Program::new(&self.names, input);
+        let mut program = Program::new(&self.names, &input);
         for &ordinal in &self.order {
             program.add(ordinal, &self.rules[ordinal].root);
         }
-        self.evaluator = Some(Evaluator::new(program));
+        let mut evaluator = Evaluator::new(program);
+        evaluator.known.clone_from(&self.known);
+        self.evaluator = Some(evaluator);
         Ok(())
+    }
+
+    fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
+        let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
+        evaluator.run(batch)?;
+        self.census.observe(&evaluator.program, &evaluator.profiles);
+        Ok(())
+    }
+
+    fn fit(&mut self) -> Result<Fitted> {
+        let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
+        self.known = std::mem::take(&mut self.census).fit(&evaluator.program);
+        evaluator.known.clone_from(&self.known);
+        let state = serde_json::to_vec(&self.known)
+            .map_err(|error| Fault::permanent("state", format!("what was learnt cannot be kept: {error}")))?;
+        let mut places: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (place, figure) in evaluator.program.figures.iter().enumerate() {
+            places.entry(figure.value()).or_default().push(place);
+        }
+        let mut reports = Vec::with_capacity(self.rules.len());
+        for (name, rule) in self.names.iter().zip(&self.rules) {
+            let figures = explain::figures(evaluator, &places, rule);
+            reports.push(Report { segment: name.clone(), figures, ..Report::default() });
+        }
+        Ok(Fitted { reports, state })
     }
 
     fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated> {
@@ -155,13 +181,24 @@ impl Segmentation for Rules {
 
 impl Rules {
     fn check(&self, schema: &Schema) -> Result<()> {
+        let (columns, guesses) = (Columns::new(schema), Cell::new(GUESSES));
+        let catalog = Catalog::Seen { columns: &columns, own: &self.ordinals, guesses: &guesses };
         let found = self.rules.iter().enumerate().flat_map(|(ordinal, rule)| {
-            let problems = check(&rule.root, Catalog::Seen(schema, &self.names));
+            let problems = check(&rule.root, catalog);
             problems.into_iter().map(move |problem| nest::placed(ordinal, problem))
         });
         let problems: Vec<Problem> = found.collect();
         if problems.is_empty() { Ok(()) } else { Err(Fault::config(problems)) }
     }
+}
+
+/// Whether a rule asks about everybody.
+fn is_model(rule: &Rule) -> bool {
+    let mut model = false;
+    rule.root.walk(&mut |expr| {
+        model |= matches!(expr.kind, ast::ExprKind::Percentile(_) | ast::ExprKind::Total(_));
+    });
+    model
 }
 
 fn unbound() -> Fault {

@@ -5,24 +5,32 @@ use kindred_plugin_api::{
     Needs,
     columns::{ATTR, CONSENT, EVENT_TIME, profile},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// The needs of all rules together.
-pub(crate) fn needs(rules: &[Rule], own: &[String]) -> Needs {
+pub(crate) fn needs(rules: &[Rule], own: &HashMap<String, usize>) -> Needs {
     let mut columns = BTreeSet::new();
     // Without any call nothing of the past is read.
     let mut look_back_us = Some(0);
     for rule in rules {
         rule.root.walk(&mut |expr| {
+            let window = match &expr.kind {
+                ExprKind::Aggregate(call) => Some(&call.window),
+                ExprKind::Sequence(sequence) => Some(&sequence.window),
+                _ => None,
+            };
+            if let Some(window) = window {
+                look_back_us = look_back_us.zip(window.look_back_us()).map(|(longest, one)| one.max(longest));
+            }
             columns.extend(match &expr.kind {
                 ExprKind::Column(name) => Some(event_column(name)),
                 ExprKind::Attribute(name) => Some(format!("{ATTR}{name}")),
-                ExprKind::InSegment(name) => (!own.contains(name)).then(|| format!("{}{name}", profile::IN)),
+                ExprKind::InSegment(name) => {
+                    (!own.contains_key(name)).then(|| format!("{}{name}", profile::IN))
+                }
                 ExprKind::HasIdentifier(_) => Some(profile::IDENTIFIERS.to_owned()),
                 ExprKind::Consent => Some(CONSENT.to_owned()),
-                ExprKind::Aggregate(call) => {
-                    look_back_us =
-                        look_back_us.zip(call.window.older_us).map(|(longest, older)| older.max(longest));
+                ExprKind::Aggregate(_) | ExprKind::Sequence(_) | ExprKind::Day(_) => {
                     Some(event_column(EVENT_TIME))
                 }
                 _ => None,
@@ -42,7 +50,7 @@ mod tests {
 
     fn needs_of(rules: &[&str]) -> Needs {
         let rules: Vec<Rule> = rules.iter().map(|rule| Rule::parse(rule).unwrap()).collect();
-        needs(&rules, &["own".to_owned()])
+        needs(&rules, &HashMap::from([("own".to_owned(), 0)]))
     }
 
     #[test]
@@ -69,5 +77,9 @@ mod tests {
     fn a_call_without_a_window_reads_everything() {
         assert_eq!(needs_of(&["did(TRUE, '1 day')", "days_since(TRUE) > 3"]).look_back_us, None);
         assert_eq!(needs_of(&["attr('a') = 1"]).look_back_us, Some(0));
+        assert_eq!(needs_of(&["did(TRUE, '2026-01-01', '2026-02-01')"]).look_back_us, None);
+        let quarters = needs_of(&["sequence(TRUE THEN TRUE WITHIN '1 day', 'previous quarter')"]);
+        assert_eq!(quarters.look_back_us, Some(188 * 86_400_000_000));
+        assert_eq!(quarters.columns, ["events.event_time"]);
     }
 }

@@ -1,11 +1,12 @@
 //! Rule text → tree. SQL is read by `sqlparser`; what rules do not have is refused here, all of it at once.
 
 use crate::{
-    ast::{ArithmeticOp, CompareOp, Expr, ExprKind, Float, IsTest, Literal},
+    ast::{ArithmeticOp, CompareOp, Expr, ExprKind, IsTest},
     call,
     like::Pattern,
+    literal::quoted,
+    rewrite,
     source::{MAX_DEPTH, Source, decapitalised, is_operator_word, problem, too_deep},
-    time,
 };
 use kindred_plugin_api::Problem;
 use sqlparser::{
@@ -33,7 +34,7 @@ impl Rule {
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<Problem>> {
         let source = Source::new(text).map_err(|p| vec![p])?;
         let expr = syntax(&source).map_err(|p| vec![p])?;
-        let mut reader = Reader { source: &source, problems: Vec::new(), inside: None };
+        let mut reader = Reader { source: &source, problems: Vec::new(), inside: None, over_all: None };
         let root = reader.expr(&expr, 0);
         match root {
             Some(root) if reader.problems.is_empty() => {
@@ -78,15 +79,23 @@ fn syntax_problem(source: &Source, error: &ParserError) -> Problem {
     let place = place.split_once(", Column: ").and_then(|(line, column)| {
         Some(source.token_at(Location { line: line.parse().ok()?, column: column.parse().ok()? }))
     });
-    problem(place.unwrap_or(source.end()), decapitalised(message))
+    let place = place.unwrap_or(source.end());
+    // What was rewritten for the parser is told as it was written.
+    let message = match (message.rsplit_once("found: "), source.word(&place)) {
+        (Some((before, "," | "=>" | rewrite::WITHIN)), Some(word)) => format!("{before}found: {word}"),
+        _ => message.to_owned(),
+    };
+    problem(place, decapitalised(&message))
 }
 
 /// Walks the parser's tree.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a Source,
     pub(crate) problems: Vec<Problem>,
-    /// The function whose predicate is being read.
+    /// The function over events whose predicate is being read.
     pub(crate) inside: Option<&'static str>,
+    /// The function over all profiles whose value is being read.
+    pub(crate) over_all: Option<&'static str>,
 }
 
 impl Reader<'_> {
@@ -147,49 +156,17 @@ impl Reader<'_> {
             sql::Expr::IsNotTrue(expr) => self.is(expr, IsTest::True, true, depth),
             sql::Expr::IsFalse(expr) => self.is(expr, IsTest::False, false, depth),
             sql::Expr::IsNotFalse(expr) => self.is(expr, IsTest::False, true, depth),
+            sql::Expr::Case { operand, conditions, else_result, case_token, end_token } => {
+                let start = self.source.range(case_token.0.span).start;
+                let range = start..self.source.range(end_token.0.span).end;
+                self.case(operand.as_deref(), conditions, else_result.as_deref(), range, depth)
+            }
             _ => self.refuse(
                 problem(self.source.range(expr.span()), "rules do not have this kind of expression").help(
                     "allowed are calls, columns inside predicates, literals, AND, OR, NOT, =, <>, <, <=, >, >=, +, -, *, /, \
-                     IN, BETWEEN, LIKE and IS NULL",
+                     IN, BETWEEN, LIKE, IS NULL and CASE",
                 ),
             ),
-        }
-    }
-
-    fn value(&mut self, value: &Value, range: Range<usize>) -> Option<Expr> {
-        let literal = match value {
-            Value::Null => Literal::Null,
-            Value::Boolean(value) => Literal::Bool(*value),
-            Value::SingleQuotedString(text) => Literal::Text(text.clone()),
-            Value::Number(digits, _) => match number(digits) {
-                Some(number) => number,
-                None => return self.refuse(problem(range, format!("the number {digits} is too large"))),
-            },
-            _ => {
-                let problem = problem(range, "rules do not have this kind of literal");
-                return self
-                    .refuse(problem.help("write text as 'text', numbers as 12 or 1.5, TRUE, FALSE or NULL"));
-            }
-        };
-        Some(Expr { kind: ExprKind::Literal(literal), range })
-    }
-
-    /// `DATE '2026-01-31'`, `TIMESTAMP '2026-01-31T12:00:00Z'`.
-    fn typed(&mut self, typed: &sql::TypedString) -> Option<Expr> {
-        let range = self.source.range(typed.value.span);
-        let range = self.source.before(range.start)..range.end;
-        let text = typed.value.value.clone().into_string().unwrap_or_default();
-        let is_time = matches!(
-            typed.data_type,
-            sql::DataType::Date | sql::DataType::Timestamp(..) | sql::DataType::TimestampNtz(..)
-        );
-        if !is_time {
-            let message = format!("literals of type {} are not known", typed.data_type);
-            return self.refuse(problem(range, message).help("write DATE '…' or TIMESTAMP '…'"));
-        }
-        match time::parse_us(&text) {
-            Some(us) => Some(Expr { kind: ExprKind::Literal(Literal::Time(us)), range }),
-            None => self.refuse(problem(range, time::not_a_time(&text)).help(time::HELP)),
         }
     }
 
@@ -303,6 +280,28 @@ impl Reader<'_> {
         }
     }
 
+    fn case(
+        &mut self,
+        operand: Option<&sql::Expr>,
+        conditions: &[sql::CaseWhen],
+        otherwise: Option<&sql::Expr>,
+        range: Range<usize>,
+        depth: usize,
+    ) -> Option<Expr> {
+        let operand = operand.map(|operand| self.expr(operand, depth).map(Box::new));
+        let read = |one: &sql::CaseWhen| {
+            let (when, then) = (self.expr(&one.condition, depth), self.expr(&one.result, depth));
+            Some((when?, then?))
+        };
+        let branches: Vec<Option<(Expr, Expr)>> = conditions.iter().map(read).collect();
+        let otherwise = otherwise.map(|otherwise| self.expr(otherwise, depth).map(Box::new));
+        // Some(None) is a part that was refused.
+        let operand = operand.map_or(Some(None), |read| read.map(Some))?;
+        let otherwise = otherwise.map_or(Some(None), |read| read.map(Some))?;
+        let branches = branches.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Expr { kind: ExprKind::Case { operand, branches, otherwise }, range })
+    }
+
     fn is(&mut self, expr: &sql::Expr, test: IsTest, negated: bool, depth: usize) -> Option<Expr> {
         let expr = Box::new(self.expr(expr, depth)?);
         let words = if negated { 3 } else { 2 };
@@ -314,25 +313,6 @@ impl Reader<'_> {
         self.problems.push(problem);
         None
     }
-}
-
-/// The text of a quoted literal.
-pub(crate) fn quoted(expr: &sql::Expr) -> Option<&str> {
-    match expr {
-        sql::Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn number(digits: &str) -> Option<Literal> {
-    if digits.contains(['.', 'e', 'E']) {
-        let value: f64 = digits.parse().ok()?;
-        return value.is_finite().then_some(Literal::Float(Float::new(value)?));
-    }
-    digits.parse().ok().map(Literal::Int)
 }
 
 fn compare(op: &BinaryOperator) -> Option<CompareOp> {

@@ -1,5 +1,6 @@
 //! The text of a rule and where its tokens stand, in characters, so that problems and reasons can point into it.
 
+use crate::rewrite;
 use kindred_plugin_api::Problem;
 use sqlparser::{
     dialect::PostgreSqlDialect,
@@ -73,8 +74,9 @@ impl Source {
         Ok(source)
     }
 
+    /// For the parser.
     pub(crate) fn tokens(&self) -> Vec<TokenWithSpan> {
-        self.tokens.clone()
+        rewrite::sequences(self.tokens.clone())
     }
 
     /// Characters of a span of the parser; the end of the rule when it knows none.
@@ -93,6 +95,15 @@ impl Source {
             .iter()
             .find(|(range, _)| range.start >= start)
             .map_or(self.end(), |(range, _)| range.clone())
+    }
+
+    /// The word that was written at a place, if it is one.
+    pub(crate) fn word(&self, place: &Range<usize>) -> Option<&str> {
+        let at = self.places.partition_point(|(range, _)| range.start < place.start);
+        match self.places.get(at) {
+            Some((_, Token::Word(word))) => Some(&word.value),
+            _ => None,
+        }
     }
 
     /// The end of the `count`-th token after `end`.
@@ -151,6 +162,8 @@ impl Source {
             match token {
                 Token::LParen => open += 1,
                 Token::RParen => open = open.saturating_sub(1),
+                Token::Word(word) if word.keyword == Keyword::CASE => open += 1,
+                Token::Word(word) if word.keyword == Keyword::END => open = open.saturating_sub(1),
                 _ => {}
             }
             if open.max(prefixes) > MAX_DEPTH {

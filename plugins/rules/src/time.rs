@@ -1,6 +1,7 @@
 //! Moments: as literals in rules, and as text in reasons.
 
-use jiff::{Timestamp, civil, tz::TimeZone};
+use crate::calendar::Zone;
+use jiff::{Timestamp, civil};
 
 /// How moments are written.
 pub(crate) const HELP: &str =
@@ -9,11 +10,15 @@ pub(crate) const HELP: &str =
 /// Microseconds since 1970 of a date, a date and time in UTC, or a time with its offset.
 pub(crate) fn parse_us(text: &str) -> Option<i64> {
     let text = text.trim();
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Some(moment.as_microsecond());
+    match text.parse::<Timestamp>() {
+        Ok(moment) => Some(moment.as_microsecond()),
+        Err(_) => parse_in(text, &Zone::utc()),
     }
-    let civil = text.parse::<civil::DateTime>().ok()?;
-    civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp().as_microsecond())
+}
+
+/// Microseconds since 1970 of a date, or a date and time, in a zone.
+pub(crate) fn parse_in(text: &str, zone: &Zone) -> Option<i64> {
+    zone.moment_us(text.trim().parse::<civil::DateTime>().ok()?)
 }
 
 /// The message for what `parse_us` refuses.

@@ -72,7 +72,7 @@ impl Vector {
             Type::Int | Type::Time | Type::Age => Self::Ints(Numbers::default()),
             Type::Float => Self::Floats(Numbers::default()),
             Type::Text => Self::Texts(Texts::default()),
-            Type::Bool | Type::Null | Type::Any => Self::Bools(Bools::default()),
+            Type::Bool | Type::Null | Type::Any | Type::Rank => Self::Bools(Bools::default()),
         }
     }
 
@@ -121,6 +121,16 @@ impl Vector {
         }
     }
 
+    /// How many rows it has.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bools(bools) => bools.yes.len(),
+            Self::Ints(numbers) => numbers.values.len(),
+            Self::Floats(numbers) => numbers.values.len(),
+            Self::Texts(texts) => texts.valid.len(),
+        }
+    }
+
     /// Where there is a value: numbers that are not null, truth that is not unknown.
     pub(crate) fn copy_valid(&self, out: &mut Bits) {
         match self {
@@ -149,7 +159,11 @@ impl Vector {
                 out.valid.pack(rows.len(), |row| rows[row] != u32::MAX);
                 let kept = out.rows.get_or_insert_default();
                 kept.clear();
-                kept.extend_from_slice(rows);
+                let at = |row: &u32| match &from.rows {
+                    Some(behind) if *row != u32::MAX => behind[*row as usize],
+                    _ => *row,
+                };
+                kept.extend(rows.iter().map(at));
             }
             _ => unreachable!("a column keeps its type"),
         }
@@ -220,6 +234,21 @@ impl Texts {
         self.valid
             .get(row)
             .then(|| self.column.value(self.rows.as_ref().map_or(row, |rows| rows[row] as usize)))
+    }
+
+    /// Refills it row by row.
+    pub(crate) fn fill_with<'a>(&mut self, rows: usize, value: impl Fn(usize) -> Option<&'a str>) {
+        let values: StringArray = (0..rows).map(value).collect();
+        self.valid.pack(rows, |row| values.is_valid(row));
+        self.rows = None;
+        self.column = TextColumn { keys: Keys::Plain, values };
+    }
+
+    /// Refills it with one text.
+    pub(crate) fn fill(&mut self, rows: usize, text: &str) {
+        self.column = TextColumn { keys: Keys::Plain, values: StringArray::from(vec![text]) };
+        self.rows = Some(vec![0; rows]);
+        self.valid.fill(rows, true);
     }
 
     /// Asks `f` once per value of the dictionary, then looks the rows up by their codes.

@@ -140,6 +140,15 @@ fn reasons_show_what_was_found() {
 }
 
 #[test]
+fn reasons_of_what_is_always_null_can_be_given_twice() {
+    let mut plugin = open(&["count_distinct(CASE WHEN paid THEN NULL END, quantity > 1) = 0"]);
+    let batch = batch(&[shopper()], AS_OF, 7);
+    let reasons = [0, 0].map(|segment| plugin.explain(&batch, segment).unwrap());
+    assert_eq!((reasons[0].holds, &reasons[0]), (Some(true), &reasons[1]));
+    assert_eq!(plugin.evaluate(&batch).unwrap().row(0).0, [0]);
+}
+
+#[test]
 fn reasons_of_long_chains_stay_shallow() {
     fn depth(reason: &Reason) -> usize {
         1 + reason.because.iter().map(depth).max().unwrap_or(0)
@@ -165,4 +174,75 @@ fn events_out_of_order_are_a_fault_of_the_data() {
 #[test]
 fn an_empty_batch_has_an_empty_answer() {
     assert_eq!(open(&["did(TRUE)", "TRUE"]).evaluate(&batch(&[], AS_OF, 7)).unwrap().rows(), 0);
+}
+
+/// The value and the evidence of a rule with one condition.
+fn told(rule: &str, profile: &Profile) -> (String, Vec<String>) {
+    let reason = explain(&[rule], profile);
+    (reason.value.unwrap_or_default(), reason.evidence)
+}
+
+#[test]
+fn reasons_show_what_each_function_found() {
+    let mut profile = shopper();
+    profile.events[2].path = Some("/1/3/".into());
+    let (value, evidence) = told("rate(event = 'view', event = 'purchase', '31 days') > 0.1", &profile);
+    assert_eq!(value, "0.5 (1 of 2)");
+    assert_eq!(evidence[0], "2026-01-28T00:00:00Z event = view");
+    assert_eq!(evidence.len(), 3);
+
+    let rule = "sequence(event = 'purchase' THEN amount > 1 THEN event = 'purchase' WITHIN '31 days')";
+    let (value, evidence) = told(rule, &profile);
+    assert_eq!(value, "3 events");
+    let expected = [
+        "2026-01-01T00:00:00Z event = purchase",
+        "2026-01-28T00:00:00Z amount = 1.5",
+        "2026-01-30T18:00:00Z event = purchase",
+    ];
+    assert_eq!(evidence, expected);
+    let none = told("sequence(event = 'view' THEN event = 'cart' WITHIN '31 days')", &profile);
+    assert_eq!(none, ("not found".to_owned(), vec![]));
+
+    let (value, evidence) = told("count_distinct_days(amount > 1, 'this month') = 2", &profile);
+    assert_eq!((value.as_str(), evidence.len()), ("2", 2));
+    let (value, evidence) = told("interest('IAB 1')", &profile);
+    assert_eq!(
+        (value.as_str(), &evidence[..]),
+        ("1 event", &["2026-01-28T00:00:00Z interest_path = /1/3/".to_owned()][..])
+    );
+    let (value, evidence) = told("sum(amount * 2, event = 'view') = 3", &profile);
+    assert_eq!((value.as_str(), evidence.len()), ("3", 1));
+    let (value, evidence) = told("CASE WHEN did(event = 'cart') THEN 1 ELSE 2 END = 2", &profile);
+    assert_eq!((value.as_str(), evidence.len()), ("2", 0));
+}
+
+#[test]
+fn reasons_of_models_show_what_everybody_gave() {
+    let rules =
+        ["percentile(sum(amount, event = 'purchase')) >= 60", "count(TRUE) * 2 > total(count(TRUE)) / 2"];
+    let everybody: Vec<Profile> = (0..10)
+        .map(|at_most| Profile {
+            events: vec![at(DAY, "purchase", Some(f64::from(at_most)))],
+            ..Profile::default()
+        })
+        .collect();
+    let mut plugin = open(&rules);
+    let whole = batch(&everybody, AS_OF, 7);
+    let before = plugin.evaluate(&whole).unwrap();
+    assert!((0..10).all(|row| before.row(row).0.is_empty()), "nobody is a member before everybody was seen");
+    let reason = plugin.explain(&whole.slice(9, 1), 0).unwrap();
+    assert_eq!((reason.holds, reason.evidence[0].ends_with("not everybody was looked at yet")), (None, true));
+    plugin.observe(&whole).unwrap();
+    let fitted = plugin.fit().unwrap();
+    let figures = &fitted.reports[0].figures;
+    assert_eq!(figures[1], ("percentile(sum(amount, event = 'purchase')) 60".to_owned(), 5.0));
+    assert_eq!(fitted.reports[1].figures[1], ("total(count(TRUE))".to_owned(), 10.0));
+    let after = plugin.evaluate(&whole).unwrap();
+    let members: Vec<usize> = (0..10).filter(|&row| after.row(row).0.contains(&0)).collect();
+    assert_eq!(members, [6, 7, 8, 9]);
+    let reason = plugin.explain(&whole.slice(9, 1), 0).unwrap();
+    assert_eq!((reason.holds, reason.value.as_deref()), (Some(true), Some("9")));
+    let said = "percentile(sum(amount, event = 'purchase')) >= 60 has a value above 5, of 10 profiles";
+    assert!(reason.evidence.iter().any(|line| line == said), "{reason:#?}");
+    assert!(fitted.state.len() < 400, "what is kept does not grow with the audience");
 }

@@ -19,6 +19,8 @@ struct Case {
     profiles: Vec<Profile>,
     plugin: Rules,
     needs: Option<kindred_plugin_api::Needs>,
+    /// Some rule asks about everybody.
+    model: bool,
     shape: u64,
     random: Random,
 }
@@ -31,16 +33,14 @@ impl Case {
         let count = random.below(30);
         let profiles = profiles(&mut random, count);
         let shape = random.next();
-        let segments = rules
-            .iter()
-            .map(|(name, rule)| Segment { name: name.clone(), config: Config { rule: rule.text.clone() } });
-        let mut plugin = Rules::open(segments.collect(), Context::detached(".")).unwrap_or_else(|fault| {
+        let mut plugin = Rules::open(segments(&rules), Context::detached(".")).unwrap_or_else(|fault| {
             panic!("{:#?}\n{:?}", fault.problems, rules.iter().map(|(_, r)| &r.text).collect::<Vec<_>>())
         });
         let full = batch(&profiles, AS_OF, shape);
         let needs = plugin.plan(&full.schema()).unwrap_or_else(|fault| panic!("{:#?}", fault.problems));
         let needs = random.chance(50).then_some(needs);
-        let mut case = Self { rules, profiles, plugin, needs, shape, random };
+        let model = rules.iter().any(|(_, rule)| Rules::facts(&Config { rule: rule.text.clone() }).model);
+        let mut case = Self { rules, profiles, plugin, needs, model, shape, random };
         let schema = case.batch(AS_OF).schema();
         case.plugin.bind(schema).unwrap();
         case
@@ -54,8 +54,24 @@ impl Case {
         }
     }
 
+    /// Learns from everybody first, in whatever portions, and sometimes goes on from what was stored.
     fn evaluate(&mut self, as_of: i64) -> Evaluated {
         let batch = self.batch(as_of);
+        if self.model {
+            let mut start = 0;
+            while start < batch.num_rows() {
+                let length = (1 + self.random.below(9)).min(batch.num_rows() - start);
+                self.plugin.observe(&batch.slice(start, length)).unwrap();
+                start += length;
+            }
+            let fitted = self.plugin.fit().unwrap();
+            assert_eq!(fitted.reports.len(), self.rules.len());
+            if self.random.chance(30) {
+                let context = Context::detached(".").with_state(Some(fitted.state));
+                self.plugin = Rules::open(segments(&self.rules), context).unwrap();
+                self.plugin.bind(batch.schema()).unwrap();
+            }
+        }
         self.plugin.evaluate(&batch).unwrap()
     }
 
@@ -64,6 +80,14 @@ impl Case {
             self.rules.iter().map(|(name, rule)| format!("{name}: {}", rule.text)).collect();
         format!("{}\n{:#?}", rules.join("\n"), self.profiles[row])
     }
+}
+
+fn segments(rules: &[(String, Rule)]) -> Vec<Segment<Config>> {
+    let segment = |(name, rule): &(String, Rule)| Segment {
+        name: name.clone(),
+        config: Config { rule: rule.text.clone() },
+    };
+    rules.iter().map(segment).collect()
 }
 
 proptest! {
@@ -76,8 +100,8 @@ proptest! {
         for as_of in [AS_OF, AS_OF - 2 * DAY, AS_OF + 6 * HOUR, AS_OF + 1] {
             let answer = case.evaluate(as_of);
             prop_assert_eq!(answer.rows(), case.profiles.len());
-            for (row, profile) in case.profiles.iter().enumerate() {
-                let members = (0..case.rules.len()).filter(|&k| holds(&case.rules, k, profile, as_of));
+            for row in 0..case.profiles.len() {
+                let members = (0..case.rules.len()).filter(|&k| holds(&case.rules, k, &case.profiles, row, as_of));
                 let expected: Vec<u32> = members.map(|k| k as u32).collect();
                 prop_assert_eq!(answer.row(row).0, &expected[..], "{}", case.show(row));
             }
@@ -116,10 +140,15 @@ proptest! {
             probes.extend(next.into_iter().flat_map(|next| [next - 1, next]));
         }
         probes.extend((0..10).map(|_| AS_OF + case.random.below(60) as i64 * 6 * HOUR + case.random.below(3) as i64 - 1));
+        // What is learnt from everybody changes when anybody does.
+        let first = (0..now.rows()).filter_map(|row| now.row(row).1).min();
         for probe in probes.into_iter().filter(|probe| *probe > AS_OF) {
             let later = case.evaluate(probe);
             for row in 0..now.rows() {
                 let (members, next) = now.row(row);
+                if case.model && first.is_some_and(|first| probe >= first) {
+                    continue;
+                }
                 if next.is_none_or(|next| probe < next) {
                     prop_assert_eq!(later.row(row).0, members, "{} µs later\n{}", probe - AS_OF, case.show(row));
                     prop_assert_eq!(later.row(row).1, next, "{} µs later\n{}", probe - AS_OF, case.show(row));

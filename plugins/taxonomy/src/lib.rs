@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Column `interest` holds the id (`483`), `interest_path` the ids from the root (`/206/481/483/`), so that a subtree
-//! is `interest_path LIKE '%/481/%'`. A category that is not mapped gives nulls.
+//! is `interest_path LIKE '%/481/%'`, which rules write `interest('IAB 481')` as long as `output` is left as it is. A
+//! category that is not mapped gives nulls.
 
 use kindred_plugin_api::prelude::*;
 use mapping::{Interest, Mapping};

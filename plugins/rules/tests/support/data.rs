@@ -20,6 +20,7 @@ pub(crate) const AS_OF: i64 = 1_769_817_600_000_000;
 pub(crate) const EVENTS: [&str; 4] = ["view", "cart", "purchase", "search"];
 pub(crate) const CATEGORIES: [&str; 4] = ["winter-coats", "winter-boots", "tents", "ä%b_"];
 pub(crate) const URLS: [&str; 4] = ["/", "/sale/coats", "/sale/100%", "/cart"];
+pub(crate) const PATHS: [&str; 4] = ["/1/", "/1/3/", "/1/3/4/", "/12/"];
 pub(crate) const COUNTRIES: [&str; 3] = ["DE", "AT", "FR"];
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,7 @@ pub(crate) struct Event {
     pub(crate) quantity: Option<i64>,
     pub(crate) paid: Option<bool>,
     pub(crate) shipped: Option<i64>,
+    pub(crate) path: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -67,6 +69,7 @@ fn event(random: &mut Random) -> Event {
         quantity: maybe(random, |r| if r.chance(3) { i64::MAX } else { r.below(7) as i64 - 1 }),
         paid: maybe(random, |r| r.chance(50)),
         shipped: maybe(random, time),
+        path: maybe(random, |r| r.pick(&PATHS).to_owned()),
     }
 }
 
@@ -165,6 +168,7 @@ fn structs(events: &[&Event], random: &mut Random) -> StructArray {
         ("quantity", Arc::new(events.iter().map(|e| e.quantity).collect::<Int64Array>())),
         ("paid", Arc::new(events.iter().map(|e| e.paid).collect::<BooleanArray>())),
         ("shipped", times(events.iter().map(|e| e.shipped).collect())),
+        ("interest_path", coded(&text(|e| &e.path), &PATHS, random)),
     ];
     let fields: Fields = columns
         .iter()

@@ -1,59 +1,22 @@
 //! Do the columns of a rule exist, and do its types fit? Asked without columns at `validate`, with them at `plan`.
 
 use crate::{
-    ast::{Aggregate, CompareOp, Expr, ExprKind, Function, IsTest, Literal, Type},
-    call::near,
+    ast::{Aggregate, CompareOp, Expr, ExprKind, Function, IsTest, Literal, Sequence, Type},
     source::problem,
     time,
 };
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use kindred_plugin_api::{
-    Problem,
-    columns::{EVENT_TIME, profile},
-};
+use kindred_plugin_api::Problem;
 use std::ops::Range;
+
+mod names;
+
+pub(crate) use names::Catalog;
 
 /// Everything wrong with a rule, with paths as if its segment stood alone.
 pub(crate) fn check(root: &Expr, catalog: Catalog<'_>) -> Vec<Problem> {
     let mut checker = Checker { catalog, problems: Vec::new() };
     checker.boolean(root, "a rule");
     checker.problems
-}
-
-/// What is known of the columns.
-#[derive(Clone, Copy)]
-pub(crate) enum Catalog<'a> {
-    /// Nothing.
-    Unseen,
-    /// The schema of profile batches, and the names of the segments that are evaluated together.
-    Seen(&'a Schema, &'a [String]),
-}
-
-/// The type of a column, if rules can read it.
-pub(crate) fn type_of(kind: &DataType) -> Option<Type> {
-    Some(match kind {
-        DataType::Utf8 => Type::Text,
-        DataType::Dictionary(key, value) => match (&**key, &**value) {
-            (DataType::UInt8 | DataType::UInt16 | DataType::UInt32, DataType::Utf8) => Type::Text,
-            _ => return None,
-        },
-        DataType::Int64 => Type::Int,
-        DataType::Float64 => Type::Float,
-        DataType::Boolean => Type::Bool,
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Type::Time,
-        _ => return None,
-    })
-}
-
-/// The fields of the events, if there are events.
-pub(crate) fn event_fields(schema: &Schema) -> Option<&[std::sync::Arc<Field>]> {
-    match schema.field_with_name(profile::EVENTS).ok()?.data_type() {
-        DataType::List(item) => match item.data_type() {
-            DataType::Struct(fields) => Some(fields),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 struct Checker<'a> {
@@ -70,7 +33,22 @@ impl Checker<'_> {
             ExprKind::InSegment(name) => self.segment(name, &expr.range),
             ExprKind::HasIdentifier(_) => self.identifiers(&expr.range),
             ExprKind::Consent => self.column(kindred_plugin_api::columns::CONSENT, "column", &expr.range),
+            ExprKind::Day(_) => Type::Int,
             ExprKind::Aggregate(call) => self.aggregate(call, &expr.range),
+            ExprKind::Rate { part, whole } => {
+                self.kind(part);
+                self.kind(whole);
+                Type::Float
+            }
+            ExprKind::Sequence(sequence) => self.sequence(sequence, &expr.range),
+            ExprKind::Percentile(value) => {
+                self.over_all(value, "`percentile`");
+                Type::Rank
+            }
+            ExprKind::Total(value) => self.over_all(value, "`total`"),
+            ExprKind::Case { operand, branches, otherwise } => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref())
+            }
             ExprKind::Not(inner) => self.boolean(inner, "NOT"),
             ExprKind::And(parts) => self.all_boolean(parts, "AND"),
             ExprKind::Or(parts) => self.all_boolean(parts, "OR"),
@@ -122,14 +100,23 @@ impl Checker<'_> {
 
     fn number(&mut self, expr: &Expr) -> Type {
         let kind = self.kind(expr);
-        if kind == Type::Age {
-            let message = "`days_since` can be compared, but not calculated with";
-            let help = "calculate on the other side: days_since(…) > 2 * attr('crm.cycle')";
-            self.problems.push(problem(expr.range.clone(), message).help(help));
+        if self.is_for_comparing(kind, expr, "calculated with") {
             return Type::Any;
         }
         self.expect(kind, &[Type::Int, Type::Float], "arithmetic", &expr.range);
         if kind.is_number() { kind } else { Type::Any }
+    }
+
+    /// Whether a value may only be compared; then that is told.
+    fn is_for_comparing(&mut self, kind: Type, expr: &Expr, not: &str) -> bool {
+        let (name, help) = match kind {
+            Type::Age => ("days_since", "calculate on the other side: days_since(…) > 2 * attr('crm.cycle')"),
+            Type::Rank => ("percentile", "compare it with a number: percentile(…) >= 99"),
+            _ => return false,
+        };
+        let message = format!("`{name}` can be compared, but not {not}");
+        self.problems.push(problem(expr.range.clone(), message).help(help));
+        true
     }
 
     fn arithmetic(&mut self, left: &Expr, right: &Expr) -> Type {
@@ -163,6 +150,9 @@ impl Checker<'_> {
     fn comparable(&mut self, op: CompareOp, (left, a): (&Expr, Type), (right, b): (&Expr, Type)) {
         let number = |kind: Type| kind.is_number() || kind == Type::Age;
         match (a, b) {
+            (Type::Rank, _) if !is_number_literal(right) => self.rank(right),
+            (_, Type::Rank) if !is_number_literal(left) => self.rank(left),
+            (Type::Rank, _) | (_, Type::Rank) => {}
             (Type::Any | Type::Null, _) | (_, Type::Any | Type::Null) => {}
             (Type::Time, Type::Text) if is_text(right) => self.time(right),
             (Type::Text, Type::Time) if is_text(left) => self.time(left),
@@ -186,20 +176,106 @@ impl Checker<'_> {
         }
     }
 
+    fn rank(&mut self, other: &Expr) {
+        if matches!(other.kind, ExprKind::Literal(Literal::Null)) {
+            return;
+        }
+        let message = "`percentile` can be compared with a number only";
+        let problem = problem(other.range.clone(), message);
+        self.problems.push(problem.help("write the number: percentile(…) >= 99"));
+    }
+
+    fn sequence(&mut self, sequence: &Sequence, range: &Range<usize>) -> Type {
+        if self.has_events(range) {
+            for step in &sequence.steps {
+                self.boolean(step, "a step of `sequence`");
+            }
+        }
+        Type::Bool
+    }
+
+    /// A value that every profile has by itself.
+    fn over_all(&mut self, value: &Expr, name: &str) -> Type {
+        let kind = self.kind(value);
+        if self.is_for_comparing(kind, value, "used for all profiles") {
+            return Type::Any;
+        }
+        self.expect(kind, &[Type::Int, Type::Float], name, &value.range);
+        if kind.is_number() { kind } else { Type::Any }
+    }
+
+    fn case(&mut self, operand: Option<&Expr>, branches: &[(Expr, Expr)], otherwise: Option<&Expr>) -> Type {
+        let compared = operand.map(|operand| (operand, self.kind(operand)));
+        for (when, _) in branches {
+            match compared {
+                Some(operand) => {
+                    let kind = self.kind(when);
+                    self.comparable(CompareOp::Eq, operand, (when, kind));
+                }
+                None => drop(self.boolean(when, "WHEN")),
+            }
+        }
+        let results: Vec<(&Expr, Type)> = branches
+            .iter()
+            .map(|(_, then)| then)
+            .chain(otherwise)
+            .map(|result| (result, self.kind(result)))
+            .collect();
+        self.one_type(&results)
+    }
+
+    /// The type that all results of a CASE have.
+    fn one_type(&mut self, results: &[(&Expr, Type)]) -> Type {
+        let mut all = Type::Null;
+        let any_time = results.iter().any(|(_, kind)| *kind == Type::Time);
+        for &(result, kind) in results {
+            if self.is_for_comparing(kind, result, "chosen by CASE") {
+                continue;
+            }
+            if any_time && is_text(result) {
+                self.time(result);
+                continue;
+            }
+            all = match (all, kind) {
+                (Type::Any, _) | (_, Type::Any) => Type::Any,
+                (Type::Null, kind) | (kind, Type::Null) => kind,
+                (a, b) if a == b => a,
+                (a, b) if a.is_number() && b.is_number() => Type::Float,
+                (a, b) => {
+                    let message = format!("CASE gives {} or {}, not one type", a.name(), b.name());
+                    self.problems.push(problem(result.range.clone(), message));
+                    Type::Any
+                }
+            };
+        }
+        all
+    }
+
+    /// What a call is about: more than a constant, and of a type.
+    fn of_event(&mut self, column: &Expr, function: Function) -> Type {
+        let kind = self.kind(column);
+        let mut reads = false;
+        column.walk(&mut |below| reads |= matches!(below.kind, ExprKind::Column(_) | ExprKind::Day(_)));
+        if !reads {
+            let message = format!("the first argument of `{}` has no column of the events", function.name());
+            let help =
+                "write a column, or an expression such as price * quantity; to count events write count(…)";
+            self.problems.push(problem(column.range.clone(), message).help(help));
+        }
+        kind
+    }
+
     fn aggregate(&mut self, call: &Aggregate, range: &Range<usize>) -> Type {
-        if let Catalog::Seen(schema, _) = self.catalog
-            && event_fields(schema).is_none_or(|fields| fields.iter().all(|f| f.name() != EVENT_TIME))
-        {
-            self.problems.push(problem(range.clone(), "there are no events"));
+        if !self.has_events(range) {
             return Type::Any;
         }
         self.boolean(&call.predicate, &format!("the predicate of `{}`", call.function.name()));
-        let column = call.column.as_ref().map_or(Type::Any, |column| self.kind(column));
+        let column = call.column.as_ref().map_or(Type::Any, |column| self.of_event(column, call.function));
         let range = call.column.as_ref().map_or(range, |column| &column.range);
         let name = format!("`{}`", call.function.name());
         match call.function {
-            Function::Count | Function::CountDistinct => Type::Int,
-            Function::Did => Type::Bool,
+            Function::Count | Function::CountDistinct | Function::CountDistinctDays => Type::Int,
+            Function::Did | Function::Interest => Type::Bool,
             Function::DaysSince => Type::Age,
             Function::First | Function::Last => column,
             Function::Sum | Function::Avg => {
@@ -219,93 +295,10 @@ impl Checker<'_> {
             }
         }
     }
+}
 
-    fn event_column(&mut self, name: &str, range: &Range<usize>) -> Type {
-        let Catalog::Seen(schema, _) = self.catalog else { return Type::Any };
-        let fields = event_fields(schema).unwrap_or_default();
-        match fields.iter().find(|field| field.name() == name) {
-            Some(field) => self.readable(field, range),
-            None => {
-                let near = near(name, fields.iter().map(|field| field.name().as_str()));
-                let help =
-                    near.map(|near| format!("did you mean `{near}`? text is written in single quotes"));
-                self.missing(&format!("events have no column `{name}`"), help, range)
-            }
-        }
-    }
-
-    fn column(&mut self, name: &str, noun: &str, range: &Range<usize>) -> Type {
-        let Catalog::Seen(schema, _) = self.catalog else { return Type::Any };
-        match schema.field_with_name(name) {
-            Ok(field) => self.readable(field, range),
-            Err(_) => {
-                let shown = |name: &str| name.strip_prefix("attr.").unwrap_or(name).to_owned();
-                let names =
-                    schema.fields().iter().map(|f| f.name().as_str()).filter(|n| n.starts_with("attr."));
-                let help = near(name, names).map(|near| format!("did you mean `{}`?", shown(near)));
-                self.missing(&format!("there is no {noun} `{}`", shown(name)), help, range)
-            }
-        }
-    }
-
-    fn segment(&mut self, name: &str, range: &Range<usize>) -> Type {
-        let Catalog::Seen(schema, own) = self.catalog else { return Type::Bool };
-        let column = format!("{}{name}", profile::IN);
-        if own.iter().any(|known| known == name) {
-            return Type::Bool;
-        }
-        match schema.field_with_name(&column) {
-            Ok(field) if *field.data_type() == DataType::Boolean => Type::Bool,
-            Ok(field) => {
-                let message =
-                    format!("column `{column}` has the type {}, a membership is Boolean", field.data_type());
-                self.missing(&message, None, range)
-            }
-            Err(_) => {
-                let others =
-                    schema.fields().iter().filter_map(|field| field.name().strip_prefix(profile::IN));
-                let near = near(name, own.iter().map(String::as_str).chain(others));
-                let help = near.map(|near| format!("did you mean `{near}`?"));
-                self.missing(&format!("there is no segment `{name}`"), help, range);
-                Type::Bool
-            }
-        }
-    }
-
-    fn identifiers(&mut self, range: &Range<usize>) -> Type {
-        if let Catalog::Seen(schema, _) = self.catalog
-            && !schema
-                .field_with_name(profile::IDENTIFIERS)
-                .is_ok_and(|f| *f.data_type() == profile::identifiers())
-        {
-            self.missing("there are no identifiers", None, range);
-        }
-        Type::Bool
-    }
-
-    fn readable(&mut self, field: &Field, range: &Range<usize>) -> Type {
-        type_of(field.data_type()).unwrap_or_else(|| {
-            let message = format!(
-                "column `{}` has the type {}, which rules do not read",
-                field.name(),
-                field.data_type()
-            );
-            self.missing(
-                &message,
-                Some("types are text, Int64, Float64, Boolean and Timestamp(µs)".into()),
-                range,
-            )
-        })
-    }
-
-    fn missing(&mut self, message: &str, help: Option<String>, range: &Range<usize>) -> Type {
-        let found = problem(range.clone(), message);
-        self.problems.push(match help {
-            Some(help) => found.help(help),
-            None => found,
-        });
-        Type::Any
-    }
+fn is_number_literal(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Literal(Literal::Int(_) | Literal::Float(_)))
 }
 
 fn is_text(expr: &Expr) -> bool {

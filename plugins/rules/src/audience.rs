@@ -1,0 +1,370 @@
+//! Figures of the whole audience: ranks and totals. They are learnt from everybody and kept as little as answers need:
+//! for a rank the value at which it is reached, for a total its sum.
+
+use crate::{
+    ast::{CompareOp, Literal},
+    compile::Program,
+    graph::Id,
+    kernel::{compare_floats, compare_literals},
+    logic::Bools,
+    vector::{Numbers, Vector},
+};
+use arrow::datatypes::ArrowNativeType;
+use serde::{Deserialize, Serialize};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+/// What rules ask of everybody; values are nodes over profiles.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Figure {
+    /// Which values have a rank, in percent, that is high enough.
+    Cut {
+        value: Id,
+        reach: Reach,
+        percent: Literal,
+    },
+    Total(Id),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reach {
+    AtLeast,
+    MoreThan,
+}
+
+/// A figure once everybody was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// How many profiles have a value.
+    pub(crate) profiles: u64,
+    pub(crate) found: Found,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Found {
+    /// No value, however great, has the rank.
+    Nobody,
+    /// Every value has it.
+    Everybody,
+    /// Greater values have it.
+    Above(Number),
+    /// The sum, if it is a number.
+    Sum(Option<Number>),
+}
+
+/// A number that JSON does not round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Number {
+    Int(i64),
+    /// Bits of a decimal.
+    Float(u64),
+}
+
+/// The training pass: the values of everybody.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    values: BTreeMap<Id, Values>,
+    totals: BTreeMap<Id, Sum>,
+}
+
+#[derive(Debug)]
+enum Values {
+    Ints(Vec<i64>),
+    Floats(Vec<f64>),
+}
+
+#[derive(Debug)]
+enum Sum {
+    Ints {
+        sum: i128,
+        profiles: u64,
+    },
+    /// Neumaier's: what each addition loses is kept beside the sum.
+    Floats {
+        sum: f64,
+        lost: f64,
+        profiles: u64,
+    },
+}
+
+impl Figure {
+    /// The node over profiles that it is about.
+    pub(crate) fn value(&self) -> Id {
+        match self {
+            Self::Cut { value, .. } | Self::Total(value) => *value,
+        }
+    }
+}
+
+impl Census {
+    /// Adds the profiles of a batch; `vectors` are those of the program's nodes over profiles.
+    pub(crate) fn observe(&mut self, program: &Program, vectors: &[Vector]) {
+        let mut seen = BTreeSet::new();
+        for figure in program.figures.iter() {
+            let (value, is_total) = (figure.value(), matches!(figure, Figure::Total(_)));
+            if !seen.insert((value, is_total)) {
+                continue;
+            }
+            match (is_total, &vectors[value]) {
+                (true, Vector::Ints(numbers)) => {
+                    let sum = self.totals.entry(value).or_insert(Sum::Ints { sum: 0, profiles: 0 });
+                    present(numbers).for_each(|value| sum.add(Number::Int(value)));
+                }
+                (true, Vector::Floats(numbers)) => {
+                    let empty = Sum::Floats { sum: 0.0, lost: 0.0, profiles: 0 };
+                    let sum = self.totals.entry(value).or_insert(empty);
+                    present(numbers).for_each(|value| sum.add(Number::of(value)));
+                }
+                (false, Vector::Ints(numbers)) => {
+                    let values = self.values.entry(value).or_insert(Values::Ints(Vec::new()));
+                    if let Values::Ints(values) = values {
+                        values.extend(present(numbers));
+                    }
+                }
+                (false, Vector::Floats(numbers)) => {
+                    let values = self.values.entry(value).or_insert(Values::Floats(Vec::new()));
+                    if let Values::Floats(values) = values {
+                        // Adding zero makes one of the two zeros.
+                        values.extend(present(numbers).map(|value| value + 0.0));
+                    }
+                }
+                // A value that is null for everybody.
+                _ => {}
+            }
+        }
+    }
+
+    /// Every figure of a program, in its order.
+    pub(crate) fn fit(mut self, program: &Program) -> Vec<Known> {
+        self.values.values_mut().for_each(|values| match values {
+            Values::Ints(values) => values.sort_unstable(),
+            Values::Floats(values) => values.sort_unstable_by(f64::total_cmp),
+        });
+        let known = |figure: &Figure| match figure {
+            Figure::Cut { value, reach, percent } => match self.values.get(value) {
+                Some(values) => values.cut(*reach, percent),
+                None => Known { profiles: 0, found: Found::Nobody },
+            },
+            Figure::Total(value) => match self.totals.get(value) {
+                Some(sum) => sum.known(),
+                None => Known { profiles: 0, found: Found::Sum(None) },
+            },
+        };
+        program.figures.iter().map(known).collect()
+    }
+}
+
+impl Values {
+    /// The rank of a value is `100 × smaller ÷ profiles`, so it is reached by values greater than that of some place in
+    /// the order.
+    fn cut(&self, reach: Reach, percent: &Literal) -> Known {
+        let profiles = match self {
+            Self::Ints(values) => values.len(),
+            Self::Floats(values) => values.len(),
+        };
+        let op = if reach == Reach::AtLeast { CompareOp::GtEq } else { CompareOp::Gt };
+        let reached = |smaller: usize| {
+            let rank = crate::ast::Float::new(100.0 * smaller as f64 / profiles as f64);
+            rank.and_then(|rank| compare_literals(&Literal::Float(rank), percent))
+                .is_some_and(|order| op.holds(order))
+        };
+        let smaller = first(profiles + 1, reached);
+        let found = match smaller {
+            None => Found::Nobody,
+            Some(0) => Found::Everybody,
+            Some(smaller) => Found::Above(match self {
+                Self::Ints(values) => Number::Int(values[smaller - 1]),
+                Self::Floats(values) => Number::of(values[smaller - 1]),
+            }),
+        };
+        Known { profiles: profiles as u64, found }
+    }
+}
+
+impl Sum {
+    fn add(&mut self, value: Number) {
+        match (self, value) {
+            (Self::Ints { sum, profiles }, Number::Int(value)) => {
+                *sum += i128::from(value);
+                *profiles += 1;
+            }
+            (Self::Floats { sum, lost, profiles }, Number::Float(bits)) => {
+                let value = f64::from_bits(bits);
+                let next = *sum + value;
+                *lost += if sum.abs() >= value.abs() { (*sum - next) + value } else { (value - next) + *sum };
+                *sum = next;
+                *profiles += 1;
+            }
+            _ => unreachable!("a value keeps its type"),
+        }
+    }
+
+    fn known(&self) -> Known {
+        let (profiles, sum) = match *self {
+            Self::Ints { sum, profiles } => (profiles, i64::try_from(sum).ok().map(Number::Int)),
+            Self::Floats { sum, lost, profiles } => {
+                // Beyond the greatest number there is nothing left to correct.
+                let sum = if sum.is_finite() { sum + lost } else { sum };
+                (profiles, (!sum.is_nan()).then(|| Number::of(sum)))
+            }
+        };
+        Known { profiles, found: Found::Sum(sum.filter(|_| profiles > 0)) }
+    }
+}
+
+impl Known {
+    /// Which values reach the rank; unknown where there is no value, or nobody had one.
+    pub(crate) fn reached(&self, value: &Vector, out: &mut Bools) {
+        let rows = value.len();
+        if self.profiles == 0 {
+            return out.fill(rows, None);
+        }
+        match (&self.found, value) {
+            (Found::Above(Number::Int(above)), Vector::Ints(numbers)) => {
+                out.yes.pack_each(&numbers.values, |value| value > *above);
+            }
+            (Found::Above(Number::Float(bits)), Vector::Floats(numbers)) => {
+                let above = f64::from_bits(*bits);
+                out.yes.pack_each(&numbers.values, |value| compare_floats(value, above) == Ordering::Greater);
+            }
+            (found, _) => out.yes.fill(rows, *found == Found::Everybody),
+        }
+        let mut valid = std::mem::take(&mut out.no);
+        value.copy_valid(&mut valid);
+        out.settle(&valid);
+    }
+
+    /// What it says, for reasons.
+    pub(crate) fn told(&self, asked: &Figure) -> String {
+        let of = format!("of {} profiles", self.profiles);
+        match (asked, &self.found) {
+            (Figure::Total(_), Found::Sum(Some(sum))) => format!("is {sum}, {of}"),
+            (Figure::Total(_), _) => format!("is null, {of}"),
+            (Figure::Cut { reach, percent, .. }, found) => {
+                let op = if *reach == Reach::AtLeast { ">=" } else { ">" };
+                let percent = percent.decimal().unwrap_or(f64::NAN);
+                let who = match found {
+                    Found::Above(number) => format!("a value above {number}"),
+                    Found::Everybody => "any value".to_owned(),
+                    Found::Nobody | Found::Sum(_) => "no value".to_owned(),
+                };
+                format!("{op} {percent} has {who}, {of}")
+            }
+        }
+    }
+
+    /// The same sum for everybody.
+    pub(crate) fn sum(known: Option<&Self>, rows: usize, out: &mut Vector) {
+        let sum = match known.map(|known| &known.found) {
+            Some(Found::Sum(sum)) => *sum,
+            _ => None,
+        };
+        match out {
+            Vector::Ints(out) => out.fill_with(rows, |_| match sum {
+                Some(Number::Int(sum)) => Some(sum),
+                _ => None,
+            }),
+            Vector::Floats(out) => out.fill_with(rows, |_| match sum {
+                Some(Number::Float(bits)) => Some(f64::from_bits(bits)),
+                _ => None,
+            }),
+            Vector::Bools(_) | Vector::Texts(_) => unreachable!("totals are numbers"),
+        }
+    }
+}
+
+impl Found {
+    /// For reports: the number, where there is one.
+    pub(crate) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Above(number) => Some(number.decimal()),
+            Self::Sum(number) => number.map(Number::decimal),
+            Self::Nobody | Self::Everybody => None,
+        }
+    }
+}
+
+impl Number {
+    fn of(value: f64) -> Self {
+        Self::Float(value.to_bits())
+    }
+
+    fn decimal(self) -> f64 {
+        match self {
+            Self::Int(value) => value as f64,
+            Self::Float(bits) => f64::from_bits(bits),
+        }
+    }
+}
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Int(value) => value.fmt(f),
+            Self::Float(bits) => f64::from_bits(*bits).fmt(f),
+        }
+    }
+}
+
+fn present<T: ArrowNativeType>(numbers: &Numbers<T>) -> impl Iterator<Item = T> {
+    (0..numbers.values.len()).filter_map(|row| numbers.get(row))
+}
+
+/// The first of so many numbers for which something holds that goes on holding once it does.
+fn first(count: usize, holds: impl Fn(usize) -> bool) -> Option<usize> {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    (low < count).then_some(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::Float;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is kept decides every value as the definition does, values that nobody had included.
+        #[test]
+        fn a_cut_is_the_definition(
+            mut values in prop::collection::vec(-20..20_i64, 1..40), percent in -2..103_i64, quarter in 0..4_u8,
+        ) {
+            values.sort_unstable();
+            let percent = percent as f64 + f64::from(quarter) / 4.0;
+            for reach in [Reach::AtLeast, Reach::MoreThan] {
+                let known = Values::Ints(values.clone()).cut(reach, &Literal::Float(Float::new(percent).unwrap()));
+                for value in -25..25 {
+                    let smaller = values.iter().filter(|other| **other < value).count();
+                    let rank = 100.0 * smaller as f64 / values.len() as f64;
+                    let expected = if reach == Reach::AtLeast { rank >= percent } else { rank > percent };
+                    let found = match known.found {
+                        Found::Everybody => true,
+                        Found::Above(Number::Int(above)) => value > above,
+                        _ => false,
+                    };
+                    prop_assert_eq!(found, expected, "{} among {:?}", value, &values);
+                }
+            }
+        }
+
+        /// A top share is never larger than it says, however many tie.
+        #[test]
+        fn a_top_share_is_no_larger(mut values in prop::collection::vec(0..5_i64, 1..200), top in 1..100_i64) {
+            values.sort_unstable();
+            let known = Values::Ints(values.clone()).cut(Reach::AtLeast, &Literal::Int(100 - top));
+            let inside = match known.found {
+                Found::Everybody => values.len(),
+                Found::Above(Number::Int(above)) => values.iter().filter(|value| **value > above).count(),
+                _ => 0,
+            };
+            prop_assert!(inside as i64 * 100 <= top * values.len() as i64);
+        }
+    }
+}
