@@ -65,6 +65,16 @@ pub enum Error {
     /// A column that does not fit what the store holds.
     #[error("{0}")]
     Column(String),
+    /// A plan was made for another pipeline or another state of the store.
+    #[error("the plan {planned} is out of date: {what}; it would be {now} now")]
+    Moved {
+        /// The plan that was to be applied.
+        planned: String,
+        /// What a plan made now would be.
+        now: String,
+        /// What moved.
+        what: &'static str,
+    },
     /// Something the operator asked for is not there.
     #[error("{0}")]
     NotFound(String),
@@ -94,6 +104,7 @@ impl Error {
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("make room and run again: everything committed so far is safe".into())
             }
+            Self::Moved { .. } => Some("look at `kindred plan FILE` again, and run with its id".into()),
             Self::Plugin { fault, .. } => match fault.kind {
                 FaultKind::Config => fault.problems.first().and_then(|p| p.help.clone()),
                 FaultKind::Transient => Some("run again: it goes on where it stopped".into()),

@@ -1,6 +1,6 @@
 //! Cuts a delivery: compares what a destination should have with what it has, and freezes the difference.
 
-use super::{Delivered, Pending, delivered, pending};
+use super::{Pending, delivered, pending};
 use crate::{
     Result,
     config::Destination,
@@ -17,6 +17,7 @@ use arrow::{
 };
 use kindred_plugin_api::{Delivery, DeliverySegment, Mode, columns};
 use roaring::RoaringBitmap;
+use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -56,31 +57,10 @@ pub fn cut(
         return Ok(done);
     }
     let has = delivered(store, &destination.name)?;
-    let mut audiences = Vec::new();
-    for segment in segments(destination, &has) {
-        let wanted = match members.get(segment) {
-            Some(members) if destination.segments.contains(segment) => consenting(store, members)?,
-            _ => RoaringBitmap::new(),
-        };
-        let before = bitmap(has.members.get(segment).map_or(&[][..], |b| b))?;
-        let standing: RoaringBitmap = before.iter().map(|p| store.identity.canonical(p)).collect();
-        let small = wanted.len() < destination.minimum_audience;
-        if small && !wanted.is_empty() {
-            done.held_back.push((segment.clone(), wanted.len()));
-        }
-        // Too small to add to, never too small to remove from.
-        let then = if small { &wanted & &standing } else { wanted };
-        let removes = &standing - &then;
-        audiences.push(Audience { segment: segment.clone(), adds: &then - &before, removes, then });
-    }
-    if audiences.iter().all(|a| a.adds.is_empty() && a.removes.is_empty()) {
+    let (audiences, held_back) = compare(store, destination, &has.members, members)?;
+    done.held_back = held_back;
+    if audiences.is_empty() {
         return Ok(done);
-    }
-    if destination.mode == Mode::Full {
-        for audience in &mut audiences {
-            audience.adds = audience.then.clone();
-            audience.removes = RoaringBitmap::new();
-        }
     }
     let frozen = freeze(store, destination, has.sequence + 1, audiences, as_of_us)?;
     done.rows = frozen.delivery.segments.iter().map(|s| s.adds + s.removes).sum();
@@ -88,9 +68,86 @@ pub fn cut(
     Ok(done)
 }
 
+/// Rows of one audience that a destination would get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outlook {
+    /// The segment.
+    pub segment: String,
+    /// Members who would be added.
+    pub adds: u64,
+    /// Members who would be removed.
+    pub removes: u64,
+    /// The audience's size, when it is too small to be added to.
+    pub held_back: Option<u64>,
+}
+
+/// What [`cut`] would freeze once the destination has acknowledged what waits for it.
+///
+/// # Errors
+/// When the store fails.
+pub fn outlook(
+    store: &mut Store,
+    destination: &Destination,
+    members: &BTreeMap<String, RoaringBitmap>,
+) -> Result<Vec<Outlook>> {
+    let has = match pending(store, &destination.name)? {
+        Some(waiting) => waiting.then,
+        None => delivered(store, &destination.name)?.members,
+    };
+    let (audiences, held_back) = compare(store, destination, &has, members)?;
+    let rows = |segment: &String| {
+        let audience = audiences.iter().find(|a| a.segment == *segment);
+        let (adds, removes) = audience.map_or((0, 0), |a| (a.adds.len(), a.removes.len()));
+        let held_back = held_back.iter().find(|(name, _)| name == segment).map(|(_, size)| *size);
+        Outlook { segment: segment.clone(), adds, removes, held_back }
+    };
+    Ok(segments(destination, &has).into_iter().map(rows).collect())
+}
+
+/// Audiences with their size.
+type Sizes = Vec<(String, u64)>;
+
+/// The difference between what a destination should have and what it has, and the audiences that are too small; no
+/// difference when there is nothing to send.
+fn compare(
+    store: &mut Store,
+    destination: &Destination,
+    has: &BTreeMap<String, Vec<u8>>,
+    members: &BTreeMap<String, RoaringBitmap>,
+) -> Result<(Vec<Audience>, Sizes)> {
+    let mut audiences = Vec::new();
+    let mut held_back = Vec::new();
+    for segment in segments(destination, has) {
+        let wanted = match members.get(segment) {
+            Some(members) if destination.segments.contains(segment) => consenting(store, members)?,
+            _ => RoaringBitmap::new(),
+        };
+        let before = bitmap(has.get(segment).map_or(&[][..], |b| b))?;
+        let standing: RoaringBitmap = before.iter().map(|p| store.identity.canonical(p)).collect();
+        let small = wanted.len() < destination.minimum_audience;
+        if small && !wanted.is_empty() {
+            held_back.push((segment.clone(), wanted.len()));
+        }
+        // Too small to add to, never too small to remove from.
+        let then = if small { &wanted & &standing } else { wanted };
+        let removes = &standing - &then;
+        audiences.push(Audience { segment: segment.clone(), adds: &then - &before, removes, then });
+    }
+    if audiences.iter().all(|a| a.adds.is_empty() && a.removes.is_empty()) {
+        audiences.clear();
+    }
+    if destination.mode == Mode::Full {
+        for audience in &mut audiences {
+            audience.adds = audience.then.clone();
+            audience.removes = RoaringBitmap::new();
+        }
+    }
+    Ok((audiences, held_back))
+}
+
 /// The destination's segments, and those that it had and should lose.
-fn segments<'a>(destination: &'a Destination, has: &'a Delivered) -> Vec<&'a String> {
-    let mut all: Vec<&String> = destination.segments.iter().chain(has.members.keys()).collect();
+fn segments<'a>(destination: &'a Destination, has: &'a BTreeMap<String, Vec<u8>>) -> Vec<&'a String> {
+    let mut all: Vec<&String> = destination.segments.iter().chain(has.keys()).collect();
     all.sort();
     all.dedup();
     all

@@ -6,7 +6,7 @@
 mod cut;
 mod send;
 
-pub use cut::cut;
+pub use cut::{Outlook, cut, outlook};
 pub use send::{Sent, send_pending};
 
 use crate::{

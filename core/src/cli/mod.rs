@@ -1,16 +1,22 @@
 //! The command line. Each subcommand has a file; all print a table for people or, with `--json`, one JSON value.
 //!
-//! Exit codes: 0 done, 1 failed, 2 a wrong file or argument, 130 interrupted.
+//! Exit codes: see [`EXIT_CODES`].
 
 mod bench;
 mod check;
-mod inspect;
+mod dead_letters;
+mod explain;
 mod out;
+mod paint;
+mod plan;
 mod plugins;
 pub mod progress;
 mod query;
+mod reason;
 mod run;
+mod segments;
 mod table;
+mod test;
 
 use crate::{
     Error,
@@ -22,10 +28,16 @@ use clap::{Args, Parser, Subcommand};
 use out::say;
 use std::{path::PathBuf, process::ExitCode};
 
+/// Shown at the end of every help.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, also a test or a delivery; 2 a wrong file or argument; \
+                          3 the world has moved since the plan (run --plan-id); 130 interrupted.";
+/// Of a plan that is out of date.
+const MOVED: u8 = 3;
+
 /// An open Data Management Platform: collects what people do, joins it into profiles, keeps audiences true and
 /// activates them. One pipeline file, plugins for everything that touches the outside.
 #[derive(Debug, Parser)]
-#[command(name = "kindred", version, max_term_width = 100)]
+#[command(name = "kindred", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,17 +53,22 @@ struct Cli {
 enum Command {
     /// Check a pipeline file: every error at once, with its place and what is allowed.
     Check(File),
+    /// Run the tests of a pipeline file, `[[tests]]`: do its segments answer what is expected?
+    Test(test::Options),
+    /// What a run would change: who would enter and leave each segment, what each destination would get. Changes nothing.
+    Plan(plan::Options),
     /// Run a pipeline until its sources end, deliver what changed, print a summary.
+    #[command(after_help = EXIT_CODES)]
     Run(run::Options),
-    /// Sizes of the audiences in the store; with --members, who is in one.
-    Segments(inspect::SegmentsOptions),
-    /// Why a profile is in a segment, or is not.
-    Explain(inspect::ExplainOptions),
+    /// Audiences in the store: sizes, when they changed, whether their definitions are applied; with --members, who is in one.
+    Segments(segments::Options),
+    /// Why a profile is in a segment, or is not, since when and until when.
+    Explain(explain::Options),
     /// Ask the store in SQL: events, profiles, identities, memberships.
     Query(query::Options),
     /// Rows that could not be used.
     #[command(subcommand)]
-    DeadLetters(inspect::DeadLetters),
+    DeadLetters(dead_letters::DeadLetters),
     /// Plugins: built in, or in libraries.
     #[command(subcommand)]
     Plugin(plugins::Command),
@@ -96,11 +113,13 @@ pub fn main() -> ExitCode {
     let registry = Registry::new();
     let outcome = match &cli.command {
         Command::Check(file) => check::check(&registry, file, cli.json),
+        Command::Test(options) => test::test(&registry, options, cli.json),
+        Command::Plan(options) => plan::plan(&registry, options, cli.json),
         Command::Run(options) => run::run(&registry, options, cli.json),
-        Command::Segments(options) => inspect::segments(&registry, options, cli.json),
-        Command::Explain(options) => inspect::explain(&registry, options, cli.json),
+        Command::Segments(options) => segments::segments(&registry, options, cli.json),
+        Command::Explain(options) => explain::explain(&registry, options, cli.json),
         Command::Query(options) => query::run(&registry, options, cli.json),
-        Command::DeadLetters(command) => inspect::dead_letters(&registry, command, cli.json),
+        Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
         Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Schema => check::schema(&registry),
@@ -114,7 +133,7 @@ pub fn main() -> ExitCode {
         }
         Err(Failure::Failed(error)) => {
             report(&error.to_string(), error.help(), cli.json);
-            ExitCode::FAILURE
+            if matches!(error, Error::Moved { .. }) { ExitCode::from(MOVED) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -142,6 +161,16 @@ fn load(registry: &Registry, file: &File, json: bool) -> Result<Pipeline, Failur
         }
         Failure::Reported
     })
+}
+
+/// An argument that is a moment, in microseconds since 1970.
+fn time(argument: &str) -> Result<i64, String> {
+    let time = argument.parse::<jiff::Timestamp>();
+    time.map(|time| time.as_microsecond()).map_err(|e| format!("not a time like 2026-01-31T12:00:00Z: {e}"))
+}
+
+fn unknown_segment(segment: &str) -> Failure {
+    Error::NotFound(format!("there is no segment `{segment}` in the pipeline")).into()
 }
 
 fn print_json(value: &impl serde::Serialize) {

@@ -2,7 +2,7 @@
 
 use super::{File, Outcome, load, out::say, print_json, progress::Progress, table};
 use crate::{
-    Error, log,
+    Error, log, plan,
     plugin::registry::Registry,
     step::{self, summary::Summary},
 };
@@ -20,6 +20,10 @@ use table::{count, number};
 pub(super) struct Options {
     #[command(flatten)]
     file: File,
+    /// Run only what was planned: refuse, with exit code 3, if the pipeline has changed or the store has other commits
+    /// since `kindred plan FILE` printed this id. Rows that sources bring since then are taken all the same.
+    #[arg(long, value_name = "ID")]
+    plan_id: Option<plan::Id>,
     /// No progress line.
     #[arg(long, short)]
     quiet: bool,
@@ -29,7 +33,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
     let pipeline = load(registry, &options.file, json)?;
     let stop = stop_on_signal()?;
     let progress = Progress::start(options.quiet || json);
-    let summary = step::run(&pipeline, registry, &progress, &stop)?;
+    let summary = step::run_as_planned(&pipeline, registry, options.plan_id.as_ref(), &progress, &stop)?;
     drop(progress);
     if json {
         print_json(&summary);

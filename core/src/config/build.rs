@@ -1,18 +1,20 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Enrichment, Pipeline, Segment, Source, Sql, age,
+    Clock, Destination, Enrichment, Pipeline, Segment, Source, Sql, age, cases,
     file::{
         self, DestinationTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable, SourceTable,
     },
     graph,
-    near::{instead, near, quoted},
     options::{Shelf, mention},
     problem::{Problem, Span},
     shape::Shape,
     tree::{Entry, Node, Value},
 };
-use crate::plugin::Plugins;
+use crate::{
+    near::{instead, near, quoted},
+    plugin::Plugins,
+};
 use kindred_plugin_api::{Facts, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
@@ -35,6 +37,8 @@ pub(super) fn pipeline(
     let enrichments = build.enrichments(&sources);
     let segments = build.segments();
     let destinations = build.destinations();
+    let tests =
+        cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
     Some(Pipeline {
@@ -44,6 +48,7 @@ pub(super) fn pipeline(
         enrichments,
         segments,
         destinations,
+        tests,
         ..head?
     })
 }
@@ -133,6 +138,7 @@ impl<'a> Build<'a> {
             enrichments: Vec::new(),
             segments: Vec::new(),
             destinations: Vec::new(),
+            tests: Default::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 //! the JSON Schema for editors and the reference page.
 
 use super::{ConsentDefault, OnError, Party};
+use crate::store::columns::ColumnType;
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub(super) struct File {
     /// Where audiences go: `[destinations.NAME]`.
     #[schemars(default, extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]
     destinations: BTreeMap<String, DestinationTable>,
+    /// What segments must answer: `[[tests]]`, for `kindred test FILE`.
+    #[schemars(default)]
+    tests: Vec<TestTable>,
 }
 
 /// A string or a number.
@@ -173,6 +177,82 @@ pub(super) enum Isolation {
     None,
     /// In a process of its own; not available in this version.
     Process,
+}
+
+/// `[[tests]]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used: `cases` reads the tree, which knows times from texts")]
+pub(super) struct TestTable {
+    /// What is tested, in a few words.
+    name: String,
+    /// The moment that the expectations are for, such as `2026-01-31T12:00:00Z`.
+    as_of: String,
+    /// Who did what: `[tests.profiles.KEY]`.
+    #[schemars(default)]
+    profiles: BTreeMap<String, TestProfileTable>,
+    /// Types of event columns and of attributes (`"attr.crm.age"`) that a rule reads and that no test has a value of.
+    #[schemars(default)]
+    columns: BTreeMap<String, ColumnType>,
+    /// The members of each segment, by their keys: `{ coat-lookers = ["anna"] }`; all other profiles must be outside.
+    expect: BTreeMap<String, Vec<String>>,
+}
+
+/// `[tests.profiles.KEY]`
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "as in TestTable")]
+struct TestProfileTable {
+    /// Namespace and value of each identifier; profiles that share one are one. Default: the key, in namespace `test`.
+    #[schemars(default)]
+    identifiers: BTreeMap<String, String>,
+    /// `SOURCE.NAME` and value: `{ "crm.country" = "DE" }`.
+    #[schemars(default)]
+    attributes: BTreeMap<String, Scalar>,
+    /// What the profile said, `granted` unless told otherwise; a denial comes after its events.
+    #[schemars(default)]
+    consent: TestConsent,
+    /// Events as segments see them, enriched: `{ time = "-3 days", event = "purchase", amount = 9.5 }`.
+    #[schemars(default)]
+    events: Vec<TestEventTable>,
+}
+
+/// An entry of `events`
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "as in TestTable")]
+struct TestEventTable {
+    /// A moment such as `2026-01-31T12:00:00Z`, or its distance from `as_of`: `-3 days`, `-90 minutes`.
+    time: String,
+    /// Name of the event.
+    event: String,
+    /// The source that it came from. Default: the only one, or `test` where there are several.
+    #[schemars(default, with = "String")]
+    source: Option<String>,
+    /// Any other column.
+    #[serde(flatten)]
+    columns: BTreeMap<String, Scalar>,
+}
+
+/// A text, a number, true or false, or a time.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "as in TestTable")]
+enum Scalar {
+    Text(String),
+    Number(f64),
+    Boolean(bool),
+}
+
+/// What a profile of a test said.
+#[derive(Default, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "as in TestTable")]
+enum TestConsent {
+    /// It agreed.
+    #[default]
+    Granted,
+    /// It agreed at first, and then no more.
+    Denied,
 }
 
 fn retention() -> String {

@@ -7,9 +7,9 @@
 
 mod age;
 mod build;
+pub mod cases;
 mod file;
 mod graph;
-mod near;
 mod options;
 mod problem;
 mod render;
@@ -25,10 +25,14 @@ pub use schema::schema;
 pub use vars::set_argument;
 
 use crate::plugin::Plugins;
+use cases::Cases;
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
 
 /// Reads a pipeline file; `sets` override its variables.
 ///
@@ -60,16 +64,20 @@ pub fn load_text(
     }
 }
 
-/// A pipeline file, checked: names are unique, references resolve, plugins exist and accept their options.
-#[derive(Clone, Debug)]
+/// A pipeline file, checked: names are unique, references resolve, plugins exist and accept their options. What is
+/// serialised is its effective definition: what it does to data, wherever it lies.
+#[derive(Clone, Debug, Serialize)]
 pub struct Pipeline {
     /// The file it was read from.
+    #[serde(skip)]
     pub file: PathBuf,
     /// Folder that its relative paths start from.
+    #[serde(skip)]
     pub base_dir: PathBuf,
     /// `pipeline.name`.
     pub name: String,
     /// Folder of the store, `pipeline.store`, resolved.
+    #[serde(skip)]
     pub store: PathBuf,
     /// Age at which events are dropped, microseconds; `pipeline.retention`, default 13 months (395 days).
     pub retention_us: i64,
@@ -87,10 +95,31 @@ pub struct Pipeline {
     pub segments: Vec<Segment>,
     /// Sorted by name.
     pub destinations: Vec<Destination>,
+    /// Expectations of the segments.
+    #[serde(skip)]
+    pub tests: Cases,
+}
+
+impl Pipeline {
+    /// The same with only these segments and those that they build on.
+    pub fn narrowed(&self, segments: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let known: BTreeMap<&str, &Segment> = self.segments.iter().map(|s| (s.name.as_str(), s)).collect();
+        let mut wanted = BTreeSet::new();
+        let mut next: Vec<String> = segments.into_iter().map(Into::into).collect();
+        while let Some(name) = next.pop() {
+            let below = known.get(name.as_str()).map(|s| s.depends_on.as_slice()).unwrap_or_default();
+            if wanted.insert(name) {
+                next.extend_from_slice(below);
+            }
+        }
+        let mut narrowed = self.clone();
+        narrowed.segments.retain(|s| wanted.contains(&s.name));
+        narrowed
+    }
 }
 
 /// What the moment of evaluation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Clock {
     /// The wall clock: `wall`, the default.
     Wall,
@@ -125,7 +154,7 @@ pub enum ConsentDefault {
 }
 
 /// One `[sources.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Source {
     /// Its name.
     pub name: String,
@@ -140,7 +169,7 @@ pub struct Source {
 }
 
 /// One `[[enrichments]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Enrichment {
     /// Its name: `name`, or the plugin's name.
     pub name: String,
@@ -153,7 +182,7 @@ pub struct Enrichment {
 }
 
 /// One `[segments.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Segment {
     /// Its name.
     pub name: String,
@@ -172,7 +201,7 @@ pub struct Segment {
 }
 
 /// `sql = "SELECT profile_id FROM …"`, evaluated by the query engine at the end of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sql {
     /// The query.
     pub text: String,
@@ -181,7 +210,7 @@ pub struct Sql {
 }
 
 /// One `[destinations.NAME]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Destination {
     /// Its name.
     pub name: String,

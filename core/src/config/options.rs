@@ -1,13 +1,15 @@
 //! Plugins of a file: finds them, checks their kind, and lets them judge their options.
 
 use super::{
-    near::{near, quoted},
     problem::Problem,
     shape::Shape,
     text::Text,
     tree::{Node, Value},
 };
-use crate::plugin::{Plugin, Plugins};
+use crate::{
+    near::{near, quoted},
+    plugin::{Plugin, Plugins},
+};
 use kindred_plugin_api::{Facts, Kind, Problem as Fault};
 use serde_json::Value as Json;
 use std::path::Path;

@@ -3,10 +3,10 @@
 //! which sees one problem at a time but knows everything.
 
 use super::{
-    near::{instead, joined, near, quoted},
     problem::{Problem, Span},
     tree::{Entry, Node, Value},
 };
+use crate::near::{instead, joined, near, quoted};
 use serde_json::{Map, Value as Json};
 
 /// How deep schemas may refer to each other for one value.

@@ -1,10 +1,10 @@
 //! From bytes to a tree, and what the TOML parser found wrong on the way.
 
 use super::{
-    near::near,
     problem::{Problem, Problems, Span, position},
     tree::Node,
 };
+use crate::near::near;
 use std::{collections::BTreeSet, fs, path::Path};
 use toml::de::{DeTable, Error};
 

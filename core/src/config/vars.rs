@@ -1,11 +1,11 @@
 //! Variables: `${data}` from `[vars]` or `--set`, `${env:NAME}` from the environment, `$${` for the characters `${`.
 
 use super::{
-    near::instead,
     problem::{Problem, Span},
     text::Text,
     tree::{Node, Value},
 };
+use crate::near::instead;
 use serde_json::Number;
 use std::{collections::BTreeMap, path::absolute};
 

@@ -11,6 +11,7 @@
 //! ```
 
 use super::library::{self, LoadError};
+use crate::disk::sync_folder;
 use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
@@ -203,9 +204,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&new);
     }
     written?;
-    // An empty parent is the current folder.
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    sync_folder(path.parent().unwrap_or(path))
 }
 
 #[cfg(test)]

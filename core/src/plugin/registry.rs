@@ -6,6 +6,7 @@ use super::{
     library::{self, LoadError},
     lock::{FILE, Lock},
 };
+use crate::near::near;
 use kindred_plugin_api::Kind;
 use std::{
     collections::HashMap,
@@ -47,13 +48,8 @@ impl Registry {
     fn unknown(&self, name: &str, lock: Option<&Lock>) -> FindError {
         let locked = lock.map(Lock::entries).unwrap_or_default().iter().map(|entry| entry.name.as_str());
         let names: Vec<&str> = self.built_in.iter().map(|p| p.manifest.name.as_str()).chain(locked).collect();
-        let near = names
-            .iter()
-            .map(|other| (strsim::jaro_winkler(name, other), *other))
-            .filter(|(likeness, _)| *likeness > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        let help = match near {
-            Some((_, near)) => format!("did you mean `{near}`?"),
+        let help = match near(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
             None => {
                 format!("known are {}; a library is named by its path, `./lib{name}.so`", names.join(", "))
             }

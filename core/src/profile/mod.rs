@@ -68,6 +68,19 @@ pub struct Consent {
     pub since_us: i64,
 }
 
+impl Value {
+    /// Its type.
+    pub fn kind(&self) -> ColumnType {
+        match self {
+            Self::Text(_) => ColumnType::Text,
+            Self::Integer(_) => ColumnType::Integer,
+            Self::Decimal(_) => ColumnType::Decimal,
+            Self::Boolean(_) => ColumnType::Boolean,
+            Self::Time(_) => ColumnType::Time,
+        }
+    }
+}
+
 impl Profile {
     /// Whether it may be evaluated and sent: its own word, else the operator's.
     pub fn consents(&self) -> bool {

@@ -3,10 +3,15 @@
 //! The plugins answer, the host remembers: it holds one bitmap a segment, evaluates touched and due profiles in each
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
+pub mod applied;
 pub mod group;
+mod look;
 mod pass;
 pub mod sql;
 pub mod timers;
+pub mod turns;
+
+pub use look::Glimpse;
 
 use crate::{
     Error, Result,
@@ -66,8 +71,11 @@ pub struct Model {
 pub struct Segments {
     groups: Vec<Group>,
     sql: SqlSegments,
+    /// SQL segments whose members are of today's query.
+    asked: BTreeSet<String>,
     members: BTreeMap<String, RoaringBitmap>,
-    changed: BTreeSet<String>,
+    /// Segments to be saved, and whether their members changed or only their definition.
+    changed: BTreeMap<String, bool>,
     /// Groups whose stored answers are not of today's definition.
     stale: Vec<bool>,
     /// Stored segments that are not in the pipeline any more.
@@ -97,9 +105,12 @@ impl Segments {
             }
             stale.push(!fits);
         }
-        let sql = SqlSegments::new(pipeline);
+        let (sql, mut asked) = (SqlSegments::new(pipeline), BTreeSet::new());
         for segment in sql.iter() {
             let stored: Membership = tables::read(&store.tables.segments, &segment.name)?.unwrap_or_default();
+            if stored.definition == segment.definition {
+                asked.insert(segment.name.clone());
+            }
             members.insert(segment.name.clone(), bitmap(&stored.members)?);
         }
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
@@ -108,8 +119,9 @@ impl Segments {
         Ok(Self {
             groups,
             sql,
+            asked,
             members,
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             stale,
             gone,
             timers: Timers::open(&store.tables)?,
@@ -176,7 +188,7 @@ impl Segments {
         for (name, members) in &mut self.members {
             if !members.is_disjoint(profiles) {
                 *members -= profiles;
-                self.changed.insert(name.clone());
+                self.changed.insert(name.clone(), true);
             }
         }
     }
@@ -187,13 +199,27 @@ impl Segments {
     /// # Errors
     /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
-        let everybody = store.identity.all();
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
-            self.changed.insert(name.clone());
+            // A query that is asked again and answers the same has changed nothing.
+            let moved = self.members.get(&name) != Some(&inside);
+            self.changed.insert(name.clone(), moved);
+            self.asked.insert(name.clone());
             asked.push(format!("{}{name}", columns::IN));
             self.members.insert(name, inside);
         }
+        self.settle_models(store, change, moment, &asked)
+    }
+
+    /// The same without SQL; these columns of memberships have moved.
+    fn settle_models(
+        &mut self,
+        store: &mut Store,
+        change: &mut Change,
+        moment: Moment,
+        asked: &[String],
+    ) -> Result<bool> {
+        let everybody = store.identity.all();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
             let reads = |name: &String| self.groups[at].schema.column_with_name(name).is_some();
@@ -237,25 +263,12 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
-    pub fn explain(
-        &mut self,
-        store: &mut Store,
-        segment: &str,
-        profile: u32,
-        moment: Moment,
-    ) -> Result<Reason> {
+    pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
         if let Some(segment) = self.sql.iter().find(|s| s.name == segment) {
             let holds = self.members.get(&segment.name).is_some_and(|members| members.contains(profile));
             return Ok(Reason { condition: segment.text.clone(), holds: Some(holds), ..Reason::default() });
         }
-        let found = self
-            .groups
-            .iter()
-            .enumerate()
-            .find_map(|(at, group)| Some((at, group.segments.iter().position(|name| name == segment)?)));
-        let Some((at, ordinal)) = found else {
-            return Err(Error::NotFound(format!("there is no segment `{segment}` in the pipeline")));
-        };
+        let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, _) =
             batch::build(store, &group.schema, &[profile], moment, group.look_back_us, &self.members)?;
@@ -277,9 +290,15 @@ impl Segments {
         let changed = std::mem::take(&mut self.changed);
         let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
         let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
-        for (name, definition) in evaluated.chain(asked).filter(|(name, _)| changed.contains(*name)) {
+        for (name, definition) in evaluated.chain(asked) {
+            let Some(other_members) = changed.get(name) else { continue };
+            let known: Option<Membership> = match other_members {
+                true => None,
+                false => tables::read(&store.tables.segments, name)?,
+            };
+            let changed_us = known.map_or(as_of_us, |known| known.changed_us);
             let members = bytes(&self.members[name]);
-            let record = Membership { definition, members, changed_us: as_of_us };
+            let record = Membership { definition, members, changed_us };
             change.put(&store.tables.segments, name, &record)?;
         }
         Ok(())
@@ -291,10 +310,11 @@ impl Segments {
         let found = pass.run(store, group, moment, &self.members)?;
         for (name, found) in group.segments.iter().zip(found) {
             let Some(members) = self.members.get_mut(name) else { continue };
-            let now = &*members - pass.profiles() | found;
-            if self.stale[at] || now != *members {
+            let now = (&*members - pass.profiles()) | found;
+            let differs = now != *members;
+            if self.stale[at] || differs {
                 *members = now;
-                self.changed.insert(name.clone());
+                *self.changed.entry(name.clone()).or_default() |= differs;
             }
         }
         self.stale[at] = false;
@@ -343,7 +363,7 @@ impl Segments {
             let Some(name) = field.name().strip_prefix(columns::IN) else { continue };
             let stored: Option<Membership> = tables::read(&store.tables.segments, name)?;
             let moved = stored.is_some_and(|stored| stored.changed_us > model.as_of_us);
-            if moved || self.changed.contains(name) {
+            if moved || self.changed.get(name) == Some(&true) {
                 return Ok(true);
             }
         }

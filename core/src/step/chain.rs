@@ -124,7 +124,7 @@ struct Opened {
     config: serde_json::Value,
 }
 
-fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
+pub(super) fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
     registry.find(name, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))
 }
 

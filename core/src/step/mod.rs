@@ -7,14 +7,16 @@
 mod cells;
 pub mod chain;
 pub mod intake;
+pub mod schema;
 pub mod summary;
 
 use crate::{
     Error, Result, activate, clock,
     config::{Clock, Pipeline},
+    plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::{Segments, bitmap, bytes},
+    segment::{Segments, applied::Record, bitmap, bytes},
     store::{Store, tables},
 };
 use chain::{Carried, Chain, Load};
@@ -53,8 +55,26 @@ pub fn run(
     observer: &dyn Observer,
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary> {
+    run_as_planned(pipeline, registry, None, observer, stop)
+}
+
+/// The same, unless the world has moved since a plan was made.
+///
+/// # Errors
+/// [`Error::Moved`] before anything is read or sent; else as [`run`].
+pub fn run_as_planned(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    planned: Option<&plan::Id>,
+    observer: &dyn Observer,
+    stop: &Arc<AtomicBool>,
+) -> Result<Summary> {
     let begun = Instant::now();
-    let mut run = Run::open(pipeline, registry, observer)?;
+    let store = Store::open(&pipeline.store)?;
+    if let Some(planned) = planned {
+        planned.must_be(&plan::Id::of(pipeline, registry, Some(&store))?)?;
+    }
+    let mut run = Run::open(pipeline, registry, observer, store)?;
     run.resend()?;
     let interrupted = run.drain(stop)?;
     if !interrupted {
@@ -71,6 +91,7 @@ struct Run<'a> {
     store: Store,
     chains: Vec<(Chain, Bound)>,
     segments: Segments,
+    record: Record,
     before: BTreeMap<String, RoaringBitmap>,
     summary: Summary,
     first_commit: u64,
@@ -82,8 +103,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn open(pipeline: &'a Pipeline, registry: &'a Registry, observer: &'a dyn Observer) -> Result<Self> {
-        let mut store = Store::open(&pipeline.store)?;
+    fn open(
+        pipeline: &'a Pipeline,
+        registry: &'a Registry,
+        observer: &'a dyn Observer,
+        mut store: Store,
+    ) -> Result<Self> {
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
@@ -96,7 +121,8 @@ impl<'a> Run<'a> {
         let segments = Segments::open(pipeline, registry, &store)?;
         let before = segments.members().clone();
         let first_commit = store.totals.commits;
-        let waiting: Vec<u8> = tables::read(&store.tables.meta, WAITING)?.unwrap_or_default();
+        let waiting = waiting(&store)?;
+        let record = Record::open(pipeline, registry, &store)?;
         Ok(Self {
             pipeline,
             registry,
@@ -104,11 +130,12 @@ impl<'a> Run<'a> {
             store,
             chains,
             segments,
+            record,
             before,
             summary,
             first_commit,
             backlog: BTreeMap::new(),
-            waiting: bitmap(&waiting)?,
+            waiting,
             behind: 0,
         })
     }
@@ -175,6 +202,7 @@ impl<'a> Run<'a> {
         let staged = self.store.stage(&mut change, events, moment.expired_us())?;
         self.evaluate(&mut change, &gathering, moment)?;
         self.segments.save(&self.store, &mut change, moment.as_of_us)?;
+        self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
         self.store.commit(change, staged)?;
         for (at, position) in positions {
             self.chains[at].0.ack(position);
@@ -240,6 +268,7 @@ impl<'a> Run<'a> {
         let moment = self.moment();
         if self.segments.settle(&mut self.store, &mut change, moment)? {
             self.segments.save(&self.store, &mut change, moment.as_of_us)?;
+            self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
             self.store.commit(change, Vec::new())?;
         }
         Ok(())
@@ -317,6 +346,14 @@ pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
         Clock::Wall | Clock::Events => clock::now_us(),
     };
     Moment { as_of_us, retention_us: pipeline.retention_us }
+}
+
+/// Profiles that were touched and not evaluated yet, because a run ended while it caught up.
+///
+/// # Errors
+/// When the database fails.
+pub fn waiting(store: &Store) -> Result<RoaringBitmap> {
+    bitmap(&tables::read::<Vec<u8>>(&store.tables.meta, WAITING)?.unwrap_or_default())
 }
 
 /// A time as RFC 3339.

@@ -11,12 +11,14 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, TimeUnit, UInt32Type},
 };
 use kindred_plugin_api::columns as api;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// Types that a property or an attribute may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
 pub enum ColumnType {
     /// UTF-8.
     Text,
@@ -58,6 +60,13 @@ impl ColumnType {
     /// Its Arrow type in a segment: codes for text.
     pub fn stored(self) -> DataType {
         if self == Self::Text { DataType::UInt32 } else { self.plain() }
+    }
+
+    /// The type of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Integer, Self::Decimal, Self::Boolean, Self::Time]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 
     /// Its Arrow type as segmentations see it: text is coded.

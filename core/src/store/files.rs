@@ -2,13 +2,13 @@
 //! leftover of a step that never committed.
 
 use super::tables::{self, Change, Tables};
-use crate::{Error, Result};
+use crate::{Error, Result, disk::sync_folder};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -87,7 +87,7 @@ impl Files {
         let path = self.dir.join(&name);
         let mut file = File::create(&path).map_err(Error::io(&path))?;
         file.write_all(bytes).and_then(|()| file.sync_data()).map_err(Error::io(&path))?;
-        sync_dir(&self.dir)?;
+        sync_folder(&self.dir).map_err(Error::io(&self.dir))?;
         let entry = Entry {
             content,
             bytes: bytes.len() as u64,
@@ -128,8 +128,4 @@ impl Files {
         }
         Ok(bytes)
     }
-}
-
-fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(Error::io(dir))
 }

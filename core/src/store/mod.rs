@@ -98,12 +98,17 @@ impl Store {
         })
     }
 
+    /// Whether there is a store already.
+    pub fn is_at(dir: &Path) -> bool {
+        dir.join("FORMAT").exists()
+    }
+
     /// Opens a store that must be there already.
     ///
     /// # Errors
     /// As [`Self::open`], and [`Error::NotFound`].
     pub fn existing(dir: &Path) -> Result<Self> {
-        if !dir.join("FORMAT").exists() {
+        if !Self::is_at(dir) {
             return Err(Error::NotFound(format!(
                 "there is no store at {} yet: run the pipeline first",
                 dir.display()

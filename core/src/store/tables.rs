@@ -24,6 +24,10 @@ pub struct Tables {
     pub merged: Keyspace,
     /// Segment → [`crate::segment::Membership`].
     pub segments: Keyspace,
+    /// Segment → [`crate::segment::applied::Definition`]: what was last evaluated for everybody.
+    pub applied: Keyspace,
+    /// Segment, 0, slot → [`crate::segment::applied::Size`]: a ring of the last sizes.
+    pub sizes: Keyspace,
     /// Due times, in the form of [`crate::segment::timers`].
     pub timers: Keyspace,
     /// Number → [`super::dead_letters::DeadLetter`].
@@ -56,6 +60,8 @@ impl Tables {
             profiles: keyspace("profiles")?,
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
+            applied: keyspace("applied")?,
+            sizes: keyspace("sizes")?,
             timers: keyspace("timers")?,
             dead_letters: keyspace("dead-letters")?,
             outbox: keyspace("outbox")?,

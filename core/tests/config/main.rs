@@ -9,6 +9,7 @@ use kindred_core::config::{
     Clock, ConsentDefault, Data, OnError, Party, Permanent, Pipeline, Problems, Transient, load, load_text,
     schema,
 };
+use kindred_core::{profile::Value, store::columns::ColumnType};
 use kindred_plugin_api::Mode;
 use plugins::Shelf;
 use proptest::prelude::*;
@@ -62,6 +63,46 @@ fn every_key_arrives() {
     assert_eq!(dsp.on_error, harsh);
     assert_eq!(dsp.config["auth"]["token"], std::env::var("PATH").unwrap());
     assert_eq!((mail.mode, mail.minimum_audience, mail.on_error), (Mode::Delta, 1000, OnError::default()));
+}
+
+#[test]
+fn tests_arrive() {
+    let pipeline = read(VALID).unwrap_or_else(|problems| panic!("{problems}"));
+    let [case] = &pipeline.tests.list[..] else { panic!("{:?}", pipeline.tests) };
+    let midnight = 1_769_817_600_000_000;
+    assert_eq!((case.name.as_str(), case.as_of_us), ("bought twice, and did not opt out", midnight));
+    let (anna, ben) = (&case.profiles["anna"], &case.profiles["ben"]);
+    assert_eq!(anna.identifiers, BTreeMap::from([("cookie".into(), "c1".into())]));
+    let since = &anna.attributes[&("shop".to_owned(), "since".to_owned())];
+    assert_eq!(since, &Value::Time(1_766_534_400_000_000));
+    let times: Vec<i64> = anna.events.iter().map(|event| event.time_us).collect();
+    assert_eq!(times, [midnight - 3 * 86_400_000_000, midnight]);
+    let sources: Vec<&str> = anna.events.iter().map(|event| event.source.as_str()).collect();
+    assert_eq!(sources, ["test", "shop"], "there are two sources, so none is taken for granted");
+    assert_eq!((anna.granted, ben.granted), (true, false));
+    assert_eq!(ben.identifiers, BTreeMap::from([("test".into(), "ben".into())]));
+    assert_eq!(ben.events[0].time_us, midnight - 7_200_000_000);
+    assert_eq!(case.expect["vip"], ["anna".to_owned()].into());
+    let kinds: BTreeMap<&str, ColumnType> =
+        pipeline.tests.columns.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
+    let expected = [
+        ("amount", ColumnType::Decimal),
+        ("attr.shop.age", ColumnType::Integer),
+        ("attr.shop.since", ColumnType::Time),
+        ("coupon", ColumnType::Text),
+    ];
+    assert_eq!(kinds, BTreeMap::from(expected), "integers and decimals of one column are decimals");
+}
+
+#[test]
+fn a_narrowed_pipeline_keeps_what_it_builds_on() {
+    let pipeline = read(VALID).unwrap_or_else(|problems| panic!("{problems}"));
+    let names = |segment: &str| {
+        let narrowed = pipeline.narrowed([segment]);
+        narrowed.segments.iter().map(|s| s.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names("suppressed"), ["suppressed"]);
+    assert_eq!(names("vip-like"), ["suppressed", "vip", "vip-like"]);
 }
 
 #[test]
@@ -230,9 +271,17 @@ fn reference(schema: &serde_json::Value) -> String {
          made from `core/src/config/file.rs`; see `kindred plugin show NAME` for the options under `config`.\n",
     );
     let mut tables = vec![("File", schema)];
-    for name in
-        ["PipelineTable", "SourceTable", "EnrichmentTable", "SegmentTable", "DestinationTable", "OnError"]
-    {
+    for name in [
+        "PipelineTable",
+        "SourceTable",
+        "EnrichmentTable",
+        "SegmentTable",
+        "DestinationTable",
+        "OnError",
+        "TestTable",
+        "TestProfileTable",
+        "TestEventTable",
+    ] {
         tables.push((name, &schema["$defs"][name]));
     }
     for (name, table) in tables {

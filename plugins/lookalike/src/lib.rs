@@ -220,6 +220,7 @@ impl Lookalikes {
             condition: format!("score of at least {:.4}", probability(model.cut_off.score)),
             holds: Some(scored.reaches),
             value: Some(format!("{:.4}", probability(scored.score))),
+            threshold: Some(format!(">= {:.4}", probability(model.cut_off.score))),
             evidence: evidence(model, &scored.entries),
             ..Reason::default()
         };

@@ -83,6 +83,7 @@ impl Teller<'_> {
             }
             _ => {
                 reason.value = self.found(expr);
+                reason.threshold = self.threshold(expr);
                 reason.evidence = self.evidence(expr);
                 return reason;
             }
@@ -123,6 +124,29 @@ impl Teller<'_> {
                 Some(named.collect::<Vec<_>>().join(", "))
             }
         }
+    }
+
+    /// What that is held against: as it was written where it is constant, else its value.
+    fn threshold(&mut self, expr: &Expr) -> Option<String> {
+        let behind = |inner: &Expr| self.rule.written(&(inner.range.end..expr.range.end));
+        let text = match &expr.kind {
+            ExprKind::Compare { left, right, .. } => match (is_constant(left), is_constant(right)) {
+                (true, true) => return None,
+                (true, false) => self.rule.written(&(expr.range.start..right.range.start)),
+                (false, true) => behind(left),
+                (false, false) => {
+                    let sign = self.rule.written(&(left.range.end..right.range.start));
+                    format!("{} {}", sign.trim_matches([' ', '(', ')']), self.value(right))
+                }
+            },
+            ExprKind::In { expr, .. }
+            | ExprKind::Between { expr, .. }
+            | ExprKind::Like { expr, .. }
+            | ExprKind::Is { expr, .. } => behind(expr),
+            _ => return None,
+        };
+        // Parentheses around what is compared stand outside its range.
+        Some(text.trim_start_matches([')', ' ']).trim().to_owned())
     }
 
     fn value(&mut self, expr: &Expr) -> String {

@@ -129,6 +129,9 @@ fn reasons_show_what_was_found() {
     assert_eq!(count.evidence[0], "2026-01-30T18:00:00Z event = purchase");
     let did = &not_did.because[0];
     assert_eq!((did.condition.as_str(), did.holds), ("did(amount > 90, '30 days')", Some(false)));
+    assert_eq!(count.threshold.as_deref(), Some(">= 2"));
+    assert_eq!(country.threshold.as_deref(), Some("IN ('DE', 'AT')"));
+    assert_eq!((did.threshold.as_deref(), nested.because[0].threshold.as_deref()), (None, Some("< 1")));
     assert_eq!((did.value.as_deref(), did.evidence.len()), (Some("0 events"), 0));
     assert_eq!(
         (country.value.as_deref(), &country.evidence[..]),

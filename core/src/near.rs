@@ -1,7 +1,7 @@
 //! Words for messages: lists of names, and the name that was probably meant.
 
 /// The name closest to `name`, when it is close.
-pub(super) fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let far = (name.chars().count() / 3).max(1);
     names
@@ -13,13 +13,13 @@ pub(super) fn near<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> 
 }
 
 /// `` `a`, `b` and `c` ``.
-pub(super) fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     joined(&names, "and")
 }
 
 /// `a, b and c`.
-pub(super) fn joined<T: AsRef<str>>(words: &[T], last: &str) -> String {
+pub(crate) fn joined<T: AsRef<str>>(words: &[T], last: &str) -> String {
     let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
     match words.split_last() {
         None => "none".to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn joined<T: AsRef<str>>(words: &[T], last: &str) -> String {
 }
 
 /// Help for an unknown name: the near one, when there is one, and all of them.
-pub(super) fn instead(name: &str, what: &str, names: &[&str]) -> String {
+pub(crate) fn instead(name: &str, what: &str, names: &[&str]) -> String {
     let all = format!("{what}: {}", quoted(names.iter().copied()));
     match near(name, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {all}"),

@@ -1,0 +1,119 @@
+//! What an operator should look at before a run: sources that nothing comes through, audiences that nobody gets.
+
+use crate::{
+    Result,
+    activate::{Delivered, Outlook},
+    config::{ConsentDefault, Destination, Pipeline},
+    plugin::registry::Registry,
+    step::{intake::Bound, schema},
+    store::{Store, tables},
+};
+use kindred_plugin_api::columns::CONSENT;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// One thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// For machines: `no-consent-basis`, `source-unknown`, `segment-unused`, `below-minimum`, `destination-gone`.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// What to do.
+    pub help: String,
+}
+
+fn warning(code: &'static str, message: String, help: &str) -> Warning {
+    Warning { code, message, help: help.to_owned() }
+}
+
+/// Asks each source what it would bring, tells the store's columns of it, and looks for a basis of consent.
+pub(super) fn of_sources(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    mut store: Option<&mut Store>,
+) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for source in &pipeline.sources {
+        let position =
+            store.as_ref().and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
+        let schema = schema::schema(pipeline, registry, source, position.map(|p| p.to_vec()));
+        let bound = schema.and_then(|schema| {
+            if let Some(store) = store.as_deref_mut() {
+                Bound::new(store, source, &schema, &pipeline.raw_identifiers)?;
+            }
+            Ok(schema)
+        });
+        match bound {
+            Ok(schema) if source.consent == ConsentDefault::Required && schema.index_of(CONSENT).is_err() => {
+                found.push(warning(
+                    "no-consent-basis",
+                    format!(
+                        "source `{}` has no consent column and nobody vouches for it: no row of it reaches {}",
+                        source.name,
+                        destinations(pipeline),
+                    ),
+                    "map a consent column, or set `consent = \"granted\"` where you hold everyone's grant",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => found.push(warning(
+                "source-unknown",
+                format!("source `{}` does not tell what it brings: {error}", source.name),
+                "a run would stop here; its consent and its new columns are not part of this plan",
+            )),
+        }
+    }
+    found
+}
+
+fn destinations(pipeline: &Pipeline) -> String {
+    match &pipeline.destinations[..] {
+        [] => "a profile".to_owned(),
+        all => all.iter().map(|d| format!("`{}`", d.name)).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Segments that go nowhere.
+pub(super) fn of_segments(pipeline: &Pipeline) -> Vec<Warning> {
+    let sent = pipeline.destinations.iter().flat_map(|d| &d.segments);
+    let built_on = pipeline.segments.iter().flat_map(|s| &s.depends_on);
+    let used: BTreeSet<&String> = sent.chain(built_on).collect();
+    let unused = pipeline.segments.iter().map(|s| &s.name).filter(|name| !used.contains(name));
+    unused
+        .map(|name| {
+            let message = format!("segment `{name}` goes to no destination, and no segment builds on it");
+            warning("segment-unused", message, "add it to the `segments` of a destination, or take it out")
+        })
+        .collect()
+}
+
+/// Audiences that are too small to be sent.
+pub(super) fn of_sizes(destination: &Destination, audiences: &[Outlook]) -> Vec<Warning> {
+    let small = audiences.iter().filter_map(|audience| Some((audience, audience.held_back?)));
+    small
+        .map(|(audience, size)| {
+            let (segment, name, least) = (&audience.segment, &destination.name, destination.minimum_audience);
+            let message = format!(
+                "`{segment}` has {size} members, `{name}` takes {least} at least: none would be added"
+            );
+            warning("below-minimum", message, "removals are sent; additions wait until it has grown")
+        })
+        .collect()
+}
+
+/// Destinations that left the file and still have members.
+pub(super) fn of_leftovers(pipeline: &Pipeline, store: &Store) -> Result<Vec<Warning>> {
+    let mut found = Vec::new();
+    for (name, delivered) in tables::scan(&store.tables.delivered, [])? {
+        let name = String::from_utf8_lossy(&name).into_owned();
+        let delivered: Delivered = postcard::from_bytes(&delivered)?;
+        if !delivered.members.is_empty() && pipeline.destinations.iter().all(|d| d.name != name) {
+            let message =
+                format!("destination `{name}` left the file and keeps {} audiences", delivered.members.len());
+            let help = "to empty them, put it back with other segments, run, and take it out then";
+            found.push(warning("destination-gone", message, help));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,159 @@
+//! Since when and until when: what the search finds by asking the evaluator again is what a plain loop over all moments
+//! at which anything could change finds with rules written in Rust.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+use arrow::{
+    array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray},
+    datatypes::{Field, Schema},
+};
+use kindred_core::{
+    config::{self, ConsentDefault, Party, Source},
+    plugin::registry::Registry,
+    profile::batch::Moment,
+    segment::{
+        Segments,
+        turns::{Since, Turns, Until, turns},
+    },
+    step::intake::{Bound, Gathering},
+    store::Store,
+};
+use kindred_plugin_cookies as _;
+use kindred_plugin_rules as _;
+use proptest::prelude::*;
+use std::{path::Path, sync::Arc};
+
+const HOUR: i64 = 3_600_000_000;
+const DAY: i64 = 24 * HOUR;
+/// A day in 2026, so that times are times.
+const START: i64 = 20_500 * DAY;
+
+const PIPELINE: &str = r#"
+[pipeline]
+store = "store"
+[sources.web]
+plugin = "cookies"
+config = { path = "logs" }
+[segments.a]
+rule = "count(event = 'view', '7 days') >= 2 AND NOT did(event = 'buy', '3 days')"
+[segments.b]
+rule = "did(event = 'buy', '5 days', '2 days') OR in_segment('a')"
+[segments.c]
+rule = "days_since(event = 'view') > 4"
+"#;
+
+/// One event: hours behind the start, whether it is a view.
+type Event = (i64, bool);
+
+/// The same rules, by hand.
+fn holds(segment: &str, events: &[Event], at: i64) -> bool {
+    let time = |event: &&Event| START + event.0 * HOUR;
+    let count = |view: bool, older: i64, newer: i64| {
+        let inside = |e: &&Event| e.1 == view && time(e) > at - older && time(e) <= at - newer;
+        events.iter().filter(inside).count()
+    };
+    match segment {
+        "a" => count(true, 7 * DAY, 0) >= 2 && count(false, 3 * DAY, 0) == 0,
+        "b" => count(false, 5 * DAY, 2 * DAY) > 0 || holds("a", events, at),
+        _ => {
+            let last = events.iter().filter(|e| e.1 && time(e) <= at).map(|e| time(&e)).max();
+            last.is_some_and(|last| at - last > 4 * DAY)
+        }
+    }
+}
+
+fn expected(segment: &str, events: &[Event], as_of: i64) -> Turns {
+    let steps = [0, 2 * DAY, 3 * DAY, 4 * DAY + 1, 5 * DAY, 7 * DAY];
+    let mut moments: Vec<i64> =
+        events.iter().flat_map(|event| steps.map(|step| START + event.0 * HOUR + step)).collect();
+    moments.sort_unstable();
+    let now = holds(segment, events, as_of);
+    let turned = |at: &&i64| holds(segment, events, **at) == now && holds(segment, events, **at - 1) != now;
+    let since = moments.iter().rev().filter(|at| **at <= as_of).find(turned);
+    let until = moments.iter().filter(|at| **at > as_of).find(|at| holds(segment, events, **at) != now);
+    Turns {
+        holds: now,
+        since: since.map_or(Since::Always, |at| Since::At(*at)),
+        until: until.map_or(Until::Forever, |at| Until::At(*at)),
+    }
+}
+
+/// A store with these events, each brought by a step of its own.
+fn store(folder: &Path, events: &[Event]) -> Store {
+    let mut store = Store::open(folder).unwrap();
+    let source = Source {
+        name: "web".into(),
+        plugin: "cookies".into(),
+        party: Party::First,
+        consent: ConsentDefault::Granted,
+        config: serde_json::Value::Null,
+    };
+    for (at, part) in events.chunks(7).enumerate() {
+        let text = |of: &dyn Fn(usize, &Event) -> String| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(part.iter().enumerate().map(|(n, e)| of(n, e))))
+        };
+        let times = TimestampMicrosecondArray::from_iter_values(part.iter().map(|e| START + e.0 * HOUR));
+        let columns: [(&str, ArrayRef); 4] = [
+            ("event_id", text(&|n, _| format!("{at} {n}"))),
+            ("event_time", Arc::new(times.with_timezone("+00:00"))),
+            ("event", text(&|_, e| if e.1 { "view" } else { "buy" }.to_owned())),
+            ("id.cookie", text(&|_, _| "anna".to_owned())),
+        ];
+        let fields: Vec<Field> =
+            columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        let mut gathering = Gathering::default();
+        let bound = Bound::new(&mut store, &source, &batch.schema(), &[]).unwrap();
+        bound.take(&mut store, &batch, &mut gathering, &mut Vec::new()).unwrap();
+        let mut change = store.tables.change();
+        let segment = gathering.segment(&store.columns).unwrap();
+        let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
+        store.commit(change, staged).unwrap();
+    }
+    store
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_search_finds_what_a_loop_finds(
+        events in proptest::collection::vec((0_i64..400, any::<bool>()), 1..20),
+        moments in proptest::collection::vec((-20_i64..800, -1_i64..2), 6),
+    ) {
+        let folder = folder();
+        let registry = Registry::new();
+        let pipeline = config::load_text(Path::new("p.toml"), PIPELINE, &[], &registry).unwrap();
+        let mut store = store(folder.path(), &events);
+        let segments = Segments::open(&pipeline, &registry, &store).unwrap();
+        for (hours, off) in moments {
+            let as_of_us = START + hours * HOUR + off;
+            let moment = Moment { as_of_us, retention_us: pipeline.retention_us };
+            for segment in ["a", "b", "c"] {
+                let found = turns(&segments, &mut store, segment, 0, moment).unwrap();
+                prop_assert_eq!(found, expected(segment, &events, as_of_us), "`{}` at {}", segment, hours);
+            }
+        }
+    }
+}
+
+/// Somebody who looks every hour for two months: the search ends, and says so.
+#[test]
+fn a_long_search_ends_and_says_where() {
+    let events: Vec<Event> = (0..1500).map(|hour| (hour, true)).collect();
+    let folder = folder();
+    let registry = Registry::new();
+    let pipeline = config::load_text(Path::new("p.toml"), PIPELINE, &[], &registry).unwrap();
+    let mut store = store(folder.path(), &events);
+    let segments = Segments::open(&pipeline, &registry, &store).unwrap();
+    let as_of_us = START + 1500 * HOUR;
+    let moment = Moment { as_of_us, retention_us: pipeline.retention_us };
+    let found = turns(&segments, &mut store, "a", 0, moment).unwrap();
+    let Since::AtOrBefore(at) = found.since else { panic!("{found:?}") };
+    assert!(found.holds && at > START + HOUR && at < as_of_us, "{found:?}");
+    assert_eq!(found.until, Until::At(START + 1498 * HOUR + 7 * DAY), "one view is too few");
+}
