@@ -138,8 +138,8 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
         Command::Run(options) => run::run(&registry, options, cli.json, engine),
         Command::Segments(options) => segments::segments(&registry, options, cli.json),
         Command::Explain(options) => explain::explain(&registry, options, cli.json),
-        Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
         Command::Query(options) => query::run(&registry, options, cli.json),
+        Command::DeadLetters(command) => dead_letters::dead_letters(&registry, command, cli.json),
         Command::Plugin(command) => plugins::run(&registry, command, cli.json),
         Command::Bench(options) => bench::bench(&registry, options, cli.json),
         Command::Worker(elsewhere) => {

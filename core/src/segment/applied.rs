@@ -56,6 +56,11 @@ pub struct Stored {
 pub fn definitions(pipeline: &Pipeline, registry: &Registry) -> Result<BTreeMap<String, Definition>> {
     let mut found = BTreeMap::new();
     for segment in &pipeline.segments {
+        if let Some(sql) = &segment.sql {
+            let (plugin, version, config) = ("sql".into(), String::new(), sql.text.clone());
+            found.insert(segment.name.clone(), Definition { plugin, version, config });
+            continue;
+        }
         let plugin = registry.find(&segment.plugin, &pipeline.base_dir);
         let manifest = plugin.map_err(|e| Error::NotFound(e.message))?.manifest;
         let config = segment.config.to_string();

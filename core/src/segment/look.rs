@@ -21,7 +21,8 @@ impl Segments {
     /// Names of the segments whose members are of today's definition.
     pub fn fresh(&self) -> impl Iterator<Item = &str> {
         let fresh = self.groups.iter().zip(&self.stale).filter(|(_, stale)| !**stale);
-        fresh.flat_map(|(group, _)| group.segments.iter().map(String::as_str))
+        let evaluated = fresh.flat_map(|(group, _)| group.segments.iter().map(String::as_str));
+        evaluated.chain(self.asked.iter().map(String::as_str))
     }
 
     /// True when one of them must be fitted before it can answer.
@@ -29,7 +30,8 @@ impl Segments {
         self.groups.iter().any(|group| group.is_model)
     }
 
-    /// Evaluates rules for these profiles, then models where there are any. [`Segments::members`] answers what a run
+    /// Evaluates rules for these profiles, then models where there are any; SQL segments stay as they were last
+    /// committed, because a query sees nothing but what is committed. [`Segments::members`] answers what a run
     /// would commit; timers and the database stay as they are.
     ///
     /// # Errors
@@ -39,7 +41,7 @@ impl Segments {
         if self.has_models() {
             // Dropped, and with it everything that fitting wants to keep.
             let mut change = store.tables.change();
-            self.settle(store, &mut change, moment)?;
+            self.settle_models(store, &mut change, moment, &[])?;
         }
         Ok(())
     }
@@ -69,6 +71,10 @@ impl Segments {
     /// # Errors
     /// When there is no such segment, or a plugin or the store fails.
     pub fn glimpse(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Glimpse> {
+        if self.sql.iter().any(|s| s.name == segment) {
+            let holds = self.members.get(segment).is_some_and(|members| members.contains(profile));
+            return Ok(Glimpse { holds, next_us: None, events: 0 });
+        }
         let (at, ordinal) = self.place(segment)?;
         let group = &self.groups[at];
         let (batch, next) =

@@ -31,7 +31,7 @@ use pass::Pass;
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use sql::SqlSegments;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::Timers;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -76,6 +76,8 @@ pub struct Model {
 pub struct Segments {
     groups: Vec<Group>,
     sql: SqlSegments,
+    /// SQL segments whose members are of today's query.
+    asked: BTreeSet<String>,
     members: BTreeMap<String, RoaringBitmap>,
     /// Segments to be saved, and whether their members changed or only their definition.
     changed: BTreeMap<String, bool>,
@@ -110,9 +112,12 @@ impl Segments {
             }
             stale.push(!fits);
         }
-        let sql = SqlSegments::new(pipeline);
+        let (sql, mut asked) = (SqlSegments::new(pipeline), BTreeSet::new());
         for segment in sql.iter() {
             let stored: Membership = tables::read(&store.tables.segments, &segment.name)?.unwrap_or_default();
+            if stored.definition == segment.definition {
+                asked.insert(segment.name.clone());
+            }
             members.insert(segment.name.clone(), bitmap(&stored.members)?);
         }
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
@@ -121,6 +126,7 @@ impl Segments {
         Ok(Self {
             groups,
             sql,
+            asked,
             members,
             changed: BTreeMap::new(),
             stale,
@@ -212,23 +218,34 @@ impl Segments {
     /// # Errors
     /// When the query engine, a plugin or the store fails.
     pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
-        let everybody = store.identity.all();
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
-            self.changed.insert(name.clone(), true);
+            // A query that is asked again and answers the same has changed nothing.
+            let moved = self.members.get(&name) != Some(&inside);
+            self.changed.insert(name.clone(), moved);
+            self.asked.insert(name.clone());
             asked.push(format!("{}{name}", columns::IN));
             self.members.insert(name, inside);
         }
+        self.settle_models(store, change, moment, &asked)
+    }
+
+    /// The same without SQL; these columns of memberships have moved.
+    fn settle_models(
+        &mut self,
+        store: &mut Store,
+        change: &mut Change,
+        moment: Moment,
+        asked: &[String],
+    ) -> Result<bool> {
+        let everybody = store.identity.all();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {
-            let fitted = if self.groups[at].is_model {
-                self.fit(store, at, &everybody, moment, fitted_any)?
-            } else {
-                None
-            };
-            let group = &self.groups[at];
-            let reads_asked = asked.iter().any(|name| group.schema.column_with_name(name).is_some());
-            if fitted.is_some() || (fitted_any || reads_asked) && !group.is_model {
+            let reads = |name: &String| self.groups[at].schema.column_with_name(name).is_some();
+            let moved = fitted_any || asked.iter().any(reads);
+            let fitted =
+                if self.groups[at].is_model { self.fit(store, at, &everybody, moment, moved)? } else { None };
+            if fitted.is_some() || moved && !self.groups[at].is_model {
                 let mut pass = Pass::over(&everybody);
                 self.run(store, at, (&mut pass, true), moment)?;
                 if let Some(model) = fitted {
@@ -299,7 +316,8 @@ impl Segments {
                 false => tables::read(&store.tables.segments, name)?,
             };
             let changed_us = known.map_or(as_of_us, |known| known.changed_us);
-            let record = Membership { definition, members: bytes(&self.members[name]), changed_us };
+            let members = bytes(&self.members[name]);
+            let record = Membership { definition, members, changed_us };
             change.put(&store.tables.segments, name, &record)?;
         }
         Ok(())
