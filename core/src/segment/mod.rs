@@ -317,7 +317,7 @@ impl Segments {
         };
         for (name, found) in group.segments.iter().zip(found) {
             let Some(members) = self.members.get_mut(name) else { continue };
-            let now = &*members - pass.profiles() | found;
+            let now = (&*members - pass.profiles()) | found;
             if self.stale[at] || now != *members {
                 *members = now;
                 self.changed.insert(name.clone());
