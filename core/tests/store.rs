@@ -13,7 +13,7 @@ use arrow::{
 };
 use kindred_core::{
     Error,
-    store::{Store, columns::ColumnType, events::Span, segment::Segment, tables},
+    store::{Store, columns::ColumnType, events::Span, segment::Segment},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fs, sync::Arc};
@@ -216,7 +216,7 @@ fn a_folder_of_something_else_is_not_touched() {
 fn every_flipped_bit_of_a_file_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    put(&mut store, &[(1, 5, 0, None), (2, 6, 1, Some(3))], &mut 0);
+    put(&mut store, &[(1, 5, 0, None), (2, 6, 1, Some(3))]);
     drop(store);
     let file = fs::read_dir(dir.path().join("files")).unwrap().next().unwrap().unwrap().path();
     let whole = fs::read(&file).unwrap();
