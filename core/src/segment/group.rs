@@ -62,6 +62,7 @@ impl Group {
     pub fn learnt(&mut self, state: &[u8]) {
         self.others.clear();
         self.opening.state = Some(state.to_vec());
+        self.origin.state = Some(state.to_vec());
     }
 
     /// Opens as many instances as there are processors; a model that was not fitted yet stays alone.

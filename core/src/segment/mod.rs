@@ -383,7 +383,6 @@ impl Segments {
         let inputs = self.inputs(group);
         let (reports, state) = self.train(store, at, everybody, moment)?;
         self.stale[at] = true;
-        self.groups[at].origin.state = Some(state.clone());
         Ok(Some(Model {
             definition: self.groups[at].definition,
             changes: store.totals.changes,
