@@ -118,6 +118,7 @@ impl Version {
         copy("core/src/plugin/library", "host/src/plugin/library", &same);
         copy("core/src/plugin/lock.rs", "host/src/plugin/lock.rs", &same);
         copy("core/src/clock.rs", "host/src/clock.rs", &same);
+        copy("core/src/disk.rs", "host/src/disk.rs", &same);
         copy("plugin-api", "plugin-api", &|path, text| self.changed(path, text));
         copy("Cargo.toml", "Cargo.toml", &|_, text| workspace(&text));
         copy("Cargo.lock", "Cargo.lock", &same);

@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub, reason = "only the loader is tried")]
 
 mod clock;
+mod disk;
 mod plugin;
 
 use kindred_plugin_api::{
