@@ -7,8 +7,8 @@
 //!          Passed ◀─ all answers, rows counted ◀─────────────────── answer
 //! ```
 //!
-//! A job and its answer cross as one node of a DataFusion plan ([`node`]) over datafusion-distributed's worker service,
-//! which fails cleanly and retries nothing; who is given what, when, and how often is decided in [`crew`].
+//! A job and its answer cross as one node of a DataFusion plan (`node`) over datafusion-distributed's worker service,
+//! which fails cleanly and retries nothing; who is given what, when, and how often is decided in `crew`.
 //!
 //! Invariants: an answer counts only when the rows behind it are those of the host's manifest; a job that is sent twice
 //! changes nothing, because its answer is a function of the generation and the bucket; a pass is applied whole or not

@@ -1,6 +1,6 @@
 //! The command line. Each subcommand has a file; all print a table for people or, with `--json`, one JSON value.
 //!
-//! Exit codes: see [`EXIT_CODES`].
+//! Exit codes: see `EXIT_CODES`.
 
 mod bench;
 mod beside;

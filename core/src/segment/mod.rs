@@ -440,7 +440,7 @@ pub fn bytes(bitmap: &RoaringBitmap) -> Vec<u8> {
     out
 }
 
-/// A bitmap from [`bytes`]; no bytes are the empty bitmap.
+/// A bitmap from [`bytes()`]; no bytes are the empty bitmap.
 ///
 /// # Errors
 /// When the bytes are damaged.
