@@ -22,14 +22,14 @@ pub enum Error {
         /// Process, host and start, as it wrote them.
         holder: String,
     },
-    /// The store is of a format that this version does not know.
-    #[error("the store {} has format {found}, this version reads up to {known}", path.display())]
-    Newer {
+    /// The store is of a format that this version does not read.
+    #[error("the store {} has format {found}, this version reads format {known}", path.display())]
+    OtherFormat {
         /// The store.
         path: PathBuf,
         /// Its format.
         found: u32,
-        /// The newest that is known.
+        /// The one that is read.
         known: u32,
     },
     /// A file of the store is not what was committed.
@@ -100,7 +100,9 @@ impl Error {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Held { .. } => Some("wait for it to end, or give this pipeline a store of its own".into()),
-            Self::Newer { .. } => Some("use the version of kindred that wrote it, or a newer one".into()),
+            Self::OtherFormat { .. } => Some(
+                "use the version of kindred that wrote it, or remove the store to build it again from the sources".into(),
+            ),
             Self::Damaged { .. } => Some(
                 "restore the store from a backup, or remove it to build it again from the sources".into(),
             ),

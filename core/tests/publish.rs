@@ -317,7 +317,7 @@ fn what_is_not_what_was_published_is_refused() {
     let error = snapshot.bucket(0, &catalog, moment, None, &BTreeMap::new()).unwrap_err().to_string();
     assert!(error.contains("2 rows, published were 3"), "{error}");
     fs::write(out.join(publish::MANIFEST), text.replacen("\"version\": 1", "\"version\": 9", 1)).unwrap();
-    assert!(matches!(Manifest::read(&out), Err(Error::Newer { found: 9, .. })));
+    assert!(matches!(Manifest::read(&out), Err(Error::OtherFormat { found: 9, .. })));
     fs::write(out.join(publish::MANIFEST), &text[..text.len() / 2]).unwrap();
     assert!(matches!(Manifest::read(&out), Err(Error::Damaged { .. })));
 }

@@ -195,12 +195,14 @@ fn a_second_process_is_told_who_holds_the_store() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
-    fs::write(dir.path().join("FORMAT"), "kindred-store 7\n").unwrap();
-    let error = Store::open(dir.path()).unwrap_err().to_string();
-    assert!(error.contains("has format 7, this version reads up to 1"), "{error}");
+    for other in [1, 7] {
+        fs::write(dir.path().join("FORMAT"), format!("kindred-store {other}\n")).unwrap();
+        let error = Store::open(dir.path()).unwrap_err().to_string();
+        assert!(error.contains(&format!("has format {other}, this version reads format 2")), "{error}");
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Manifest {
     /// Reads the manifest of a folder.
     ///
     /// # Errors
-    /// [`Error::NotFound`] where nothing was published, [`Error::Newer`], [`Error::Damaged`].
+    /// [`Error::NotFound`] where nothing was published, [`Error::OtherFormat`], [`Error::Damaged`].
     pub fn read(dir: &Path) -> Result<Self> {
         Self::find(dir)?.ok_or_else(|| {
             Error::NotFound(format!("nothing was published in {}: there is no {MANIFEST}", dir.display()))
@@ -104,7 +104,7 @@ impl Manifest {
     /// From the bytes of a manifest; `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Newer`], [`Error::Damaged`].
+    /// [`Error::OtherFormat`], [`Error::Damaged`].
     pub fn parse(text: &[u8], path: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
@@ -113,7 +113,7 @@ impl Manifest {
         let damaged = |e: serde_json::Error| Error::Damaged { path: path.to_owned(), reason: e.to_string() };
         let Version { version } = serde_json::from_slice(text).map_err(damaged)?;
         if version > VERSION {
-            return Err(Error::Newer { path: path.to_owned(), found: version, known: VERSION });
+            return Err(Error::OtherFormat { path: path.to_owned(), found: version, known: VERSION });
         }
         serde_json::from_slice(text).map_err(damaged)
     }

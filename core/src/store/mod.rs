@@ -36,7 +36,7 @@ use tables::{Change, Tables};
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
 /// Version of the layout on disk.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Figures over the life of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Store {
     /// Opens a store, or creates it.
     ///
     /// # Errors
-    /// [`Error::Held`], [`Error::Newer`], [`Error::Damaged`], or what the disk says.
+    /// [`Error::Held`], [`Error::OtherFormat`], [`Error::Damaged`], or what the disk says.
     pub fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let lock = lock::Lock::take(dir)?;
@@ -200,7 +200,7 @@ fn check_format(dir: &Path) -> Result<()> {
     match fs::read_to_string(&path) {
         Ok(text) => match text.trim().strip_prefix("kindred-store ").and_then(|n| n.parse().ok()) {
             Some(FORMAT) => Ok(()),
-            Some(found) => Err(Error::Newer { path: dir.to_owned(), found, known: FORMAT }),
+            Some(found) => Err(Error::OtherFormat { path: dir.to_owned(), found, known: FORMAT }),
             None => Err(Error::Damaged { path, reason: "it does not name a format".into() }),
         },
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
