@@ -101,8 +101,9 @@ impl Pass {
         for asked in waiting {
             self.take(asked, &mut found).map_err(failed())?;
         }
-        let bitmap = |rows: Vec<u32>| RoaringBitmap::from_sorted_iter(rows).unwrap_or_default();
-        Ok(found.into_iter().map(bitmap).collect())
+        let unsorted = |error| Fault::permanent("order", format!("profiles do not ascend: {error}"));
+        let bitmap = |rows: Vec<u32>| RoaringBitmap::from_sorted_iter(rows).map_err(unsorted);
+        found.into_iter().map(bitmap).collect::<Result<_, Fault>>().map_err(failed())
     }
 
     fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
@@ -111,15 +112,37 @@ impl Pass {
             let (ordinals, change_us) = answer.row(row);
             // The second of the three consent gates.
             if self.consents[at] {
-                for ordinal in ordinals {
-                    let members = found.get_mut(*ordinal as usize);
-                    let wrong = || Fault::permanent("ordinal", "answered with a segment that does not exist");
-                    members.ok_or_else(wrong)?.push(self.profiles[at]);
-                }
+                enter(found, self.profiles[at], ordinals)?;
             }
             let due = &mut self.due[at];
             *due = (*due).min(change_us.unwrap_or(NEVER)).min(asked.next_us[row].unwrap_or(NEVER));
         }
         Ok(())
+    }
+}
+
+/// One profile, later than all before, into the segments that hold; a plugin that names one twice means it once.
+fn enter(found: &mut [Vec<u32>], profile: u32, ordinals: &[u32]) -> Result<(), Fault> {
+    for ordinal in ordinals {
+        let wrong = || Fault::permanent("ordinal", "answered with a segment that does not exist");
+        let members = found.get_mut(*ordinal as usize).ok_or_else(wrong)?;
+        if members.last() != Some(&profile) {
+            members.push(profile);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_named_twice_is_meant_once() {
+        let mut found = vec![Vec::new(); 2];
+        enter(&mut found, 3, &[1, 1]).unwrap();
+        enter(&mut found, 7, &[1, 0, 1]).unwrap();
+        assert_eq!(found, [vec![7], vec![3, 7]]);
+        assert!(enter(&mut found, 9, &[2]).is_err_and(|fault| fault.code == "ordinal"));
     }
 }
