@@ -13,7 +13,6 @@ use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::Arc,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -38,18 +37,15 @@ pub struct Group {
     pub worker: Worker<SegmentationHandle>,
     /// More of the same, for passes over many profiles.
     others: Vec<Worker<SegmentationHandle>>,
-    opening: Instance,
+    maker: Maker,
 }
 
-/// What opens another instance like the first.
-#[derive(Clone, Debug)]
-struct Instance {
+/// Where instances come from; options and what a model learnt stand in [`Origin`].
+#[derive(Debug)]
+struct Maker {
     plugin: Plugin,
-    config: serde_json::Value,
     base_dir: PathBuf,
-    catalog: SchemaRef,
-    /// What a model learnt.
-    state: Option<Vec<u8>>,
+    catalog: Schema,
 }
 
 impl Group {
@@ -61,7 +57,6 @@ impl Group {
     /// A model was fitted: other instances go on with what it learnt.
     pub fn learnt(&mut self, state: &[u8]) {
         self.others.clear();
-        self.opening.state = Some(state.to_vec());
         self.origin.state = Some(state.to_vec());
     }
 
@@ -71,10 +66,10 @@ impl Group {
     /// When the plugin refuses what it took before.
     pub fn multiply(&mut self) -> Result<(), kindred_plugin_api::Fault> {
         let wanted = std::thread::available_parallelism().map_or(1, usize::from);
-        let alone = self.is_model && self.opening.state.is_none();
+        let alone = self.is_model && self.origin.state.is_none();
         while !alone && self.others.len() + 1 < wanted {
             let name = format!("{}.{}", self.name, self.others.len() + 1);
-            let (worker, _) = self.opening.clone().start(&name)?;
+            let (worker, _) = self.maker.start(&name, &self.origin)?;
             let schema = self.schema.clone();
             worker.call(move |handle| handle.bind(&schema))?;
             self.others.push(worker);
@@ -128,17 +123,12 @@ pub fn open(
             plugin: draft.plugin.manifest.name.clone(),
             version: draft.plugin.manifest.version.clone(),
             is_built_in: draft.plugin.origin == plugin::Origin::BuiltIn,
-            segments: config.clone(),
-            state: state.clone(),
-        };
-        let opening = Instance {
-            plugin: draft.plugin,
-            config,
-            base_dir: pipeline.base_dir.clone(),
-            catalog: Arc::new(catalog.clone()),
+            segments: config,
             state,
         };
-        let (worker, needs) = opening.clone().start(&name).map_err(failed)?;
+        let maker =
+            Maker { plugin: draft.plugin, base_dir: pipeline.base_dir.clone(), catalog: catalog.clone() };
+        let (worker, needs) = maker.start(&name, &origin).map_err(failed)?;
         let schema = batch::project(&catalog, &needs)?;
         let bound = schema.clone();
         worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
@@ -153,7 +143,7 @@ pub fn open(
             origin,
             worker,
             others,
-            opening,
+            maker,
         });
     }
     Ok(groups)
@@ -171,23 +161,28 @@ pub fn start(
     state: Option<Vec<u8>>,
     catalog: &Schema,
 ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
-    Instance { plugin, config, base_dir, catalog: Arc::new(catalog.clone()), state }.start(name)
+    let instance = name.to_owned();
+    let worker = Worker::start(name, move || {
+        plugin.open_segmentation(&Opening {
+            instance: &instance,
+            config: &config,
+            base_dir: &base_dir,
+            state,
+        })
+    })?;
+    let catalog = catalog.clone();
+    let needs = worker.call(move |h| h.plan(&catalog))?;
+    Ok((worker, needs))
 }
 
-impl Instance {
-    fn start(self, name: &str) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
-        let Self { plugin, config, base_dir, catalog, state } = self;
-        let instance = name.to_owned();
-        let worker = Worker::start(name, move || {
-            plugin.open_segmentation(&Opening {
-                instance: &instance,
-                config: &config,
-                base_dir: &base_dir,
-                state,
-            })
-        })?;
-        let needs = worker.call(move |h| h.plan(&catalog))?;
-        Ok((worker, needs))
+impl Maker {
+    fn start(
+        &self,
+        name: &str,
+        origin: &Origin,
+    ) -> Result<(Worker<SegmentationHandle>, Needs), kindred_plugin_api::Fault> {
+        let (config, state) = (origin.segments.clone(), origin.state.clone());
+        start(name, self.plugin.clone(), config, self.base_dir.clone(), state, &self.catalog)
     }
 }
 
