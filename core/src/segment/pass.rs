@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Never due.
-const NEVER: i64 = i64::MAX;
+const NEVER: i64 = Evaluated::NEVER;
 /// Fewer batches than this are not worth another instance.
 const SEVERAL: usize = 8;
 
@@ -108,14 +108,16 @@ impl Pass {
 
     fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
         let answer = asked.reply.wait().and_then(|answer| answer)?;
-        for (row, at) in asked.rows.enumerate() {
-            let (ordinals, change_us) = answer.row(row);
+        let start = asked.rows.start;
+        for (row, ordinals) in answer.members() {
             // The second of the three consent gates.
-            if self.consents[at] {
-                enter(found, self.profiles[at], ordinals)?;
+            if self.consents[start + row] {
+                enter(found, self.profiles[start + row], ordinals)?;
             }
-            let due = &mut self.due[at];
-            *due = (*due).min(change_us.unwrap_or(NEVER)).min(asked.next_us[row].unwrap_or(NEVER));
+        }
+        let due = self.due[asked.rows].iter_mut().zip(answer.next_changes_us()).zip(&asked.next_us);
+        for ((due, change), next) in due {
+            *due = (*due).min(*change).min(next.unwrap_or(NEVER));
         }
         Ok(())
     }

@@ -9,9 +9,10 @@ use crate::{
     logic::{Bits, Bools},
     sequence::Finder,
     vector::Vector,
+    wide::wide,
 };
 use arrow::{
-    array::{Array, AsArray, RecordBatch, StructArray},
+    array::{Array, AsArray, ListArray, RecordBatch, StructArray},
     buffer::ScalarBuffer,
     datatypes::{DataType, TimestampMicrosecondType},
 };
@@ -19,10 +20,14 @@ use kindred_plugin_api::{
     Evaluated, Fault, Result,
     columns::{EVENT_TIME, profile},
 };
+use std::{ops::Range, sync::Arc};
 
 mod shift;
+mod wanted;
 
-const NEVER: i64 = i64::MAX;
+use wanted::Wanted;
+
+const NEVER: i64 = Evaluated::NEVER;
 
 /// A program and the room it works in, which is kept from batch to batch.
 #[derive(Debug)]
@@ -47,7 +52,9 @@ pub(crate) struct Evaluator {
     pub(crate) times: ScalarBuffer<i64>,
     /// Per profile, its events.
     lists: Vec<Span>,
-    /// Per event, the row of its profile.
+    /// The first event of each list that has one.
+    starts: Bits,
+    /// Per event, the row of its profile; any for events of nobody.
     rows: Vec<u32>,
     /// The events of rows that are not null, where others lie between them.
     owned: Option<Bits>,
@@ -56,11 +63,14 @@ pub(crate) struct Evaluator {
     as_of: i64,
     union: Bits,
     later: Bits,
+    firsts: Bits,
     table: Vec<bool>,
     scratch: Scratch,
     finder: Finder,
     /// The program's figures, if everybody was seen.
     pub(crate) known: Vec<Known>,
+    /// What the figures are computed from.
+    census: Arc<Wanted>,
     next: Vec<i64>,
 }
 
@@ -91,16 +101,19 @@ impl Evaluator {
             inside: vec![None; cuts.len()],
             times: ScalarBuffer::default(),
             lists: Vec::new(),
+            starts: Bits::default(),
             rows: Vec::new(),
             owned: None,
             last: i64::MIN,
             as_of: 0,
             union: Bits::default(),
             later: Bits::default(),
+            firsts: Bits::default(),
             table: Vec::new(),
             scratch: Scratch::default(),
             finder: Finder::default(),
             known: Vec::new(),
+            census: Arc::new(Wanted::by(&program, program.figures.iter().map(|figure| figure.value()))),
             next: Vec::new(),
             cuts,
             program,
@@ -112,7 +125,7 @@ impl Evaluator {
         self.run(batch)?;
         self.find_next_change(batch);
         // By profile, from bits by segment: how many each has, where its own begin, and then their ordinals.
-        let mut ends = vec![0_u32; batch.num_rows()];
+        let mut ends = vec![0_i32; batch.num_rows()];
         let members: Vec<&Bits> = self.roots.iter().map(|root| &self.profiles[*root].bools().yes).collect();
         members.iter().for_each(|members| members.each(|row| ends[row] += 1));
         let mut start = 0;
@@ -126,14 +139,7 @@ impl Evaluator {
                 ends[row] += 1;
             });
         }
-        let mut answer = Evaluated::with_capacity(batch.num_rows());
-        let mut start = 0;
-        for (end, &next) in ends.into_iter().zip(&self.next) {
-            let own = &ordinals[start..end as usize];
-            answer.push(own.iter().copied(), (next != NEVER).then_some(next));
-            start = end as usize;
-        }
-        Ok(answer)
+        Evaluated::from_parts(ends, ordinals, std::mem::take(&mut self.next))
     }
 
     /// The events that a call is about: its mask inside of its window.
@@ -152,11 +158,21 @@ impl Evaluator {
 
     /// Computes every node for a batch.
     pub(crate) fn run(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.compute(batch, None)
+    }
+
+    /// Computes the values that the figures are about, and what they need.
+    pub(crate) fn run_census(&mut self, batch: &RecordBatch) -> Result<()> {
+        let wanted = self.census.clone();
+        self.compute(batch, Some(&wanted))
+    }
+
+    fn compute(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>) -> Result<()> {
         let as_of = as_of(batch)?;
         (self.as_of, self.last) = (as_of, i64::MIN);
         if !self.cuts.is_empty() {
-            self.read_events(batch)?;
-            self.cut(as_of);
+            self.read_events(batch, wanted)?;
+            self.cut(as_of, wanted);
         }
         let Self {
             program,
@@ -175,7 +191,8 @@ impl Evaluator {
             finder,
             ..
         } = self;
-        program.profiles.run(batch.num_rows(), known, profiles, table, |leaf, out| match leaf {
+        let some = wanted.map(|wanted| &wanted.profiles[..]);
+        program.profiles.run(batch.num_rows(), some, known, profiles, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(batch.column(*index)),
             Leaf::Member(index) => {
                 out.load(batch.column(*index))?;
@@ -192,9 +209,22 @@ impl Evaluator {
                     inside[at].as_ref().unwrap_or(&masks[*mask])
                 };
                 let steps: Vec<&Bits> = steps.iter().map(bits).collect();
-                let found = |row: usize| finder.find(&steps, times, range(lists[row]), *within_us).is_some();
                 let Vector::Bools(out) = out else { unreachable!("a sequence is there or not") };
-                out.yes.pack(lists.len(), found);
+                out.yes.fill(lists.len(), false);
+                finder.begin(&steps);
+                let mut looked_at = None;
+                // Where nothing is the last step there is no sequence.
+                let last = steps.last().into_iter();
+                last.for_each(|last| {
+                    last.each(|event| {
+                        let row = rows[event] as usize;
+                        if looked_at.replace(row) != Some(row)
+                            && finder.find(&steps, times, range(lists[row]), *within_us).is_some()
+                        {
+                            out.yes.set(row);
+                        }
+                    })
+                });
                 out.settle_total();
                 Ok(())
             }
@@ -214,15 +244,19 @@ impl Evaluator {
     }
 
     /// Bits of the events that each call is about.
-    fn read_events(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn read_events(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>) -> Result<()> {
         let rows = self.read_lists(batch)?;
         let Self { program, events, masks, owned, table, .. } = self;
-        program.events.run(rows.len(), &[], events, table, |leaf, out| match leaf {
+        let some = wanted.map(|wanted| &wanted.events[..]);
+        program.events.run(rows.len(), some, &[], events, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(rows.column(*index)),
             other => unreachable!("{other:?} is not of an event"),
         })?;
         let mut present = Bits::default();
-        for (mask, (predicate, column)) in masks.iter_mut().zip(program.masks.iter()) {
+        for (at, (mask, (predicate, column))) in masks.iter_mut().zip(program.masks.iter()).enumerate() {
+            if wanted.is_some_and(|wanted| !wanted.masks[at]) {
+                continue;
+            }
             mask.copy(&events[*predicate].bools().yes);
             if let Some(column) = column {
                 events[*column].copy_valid(&mut present);
@@ -239,31 +273,8 @@ impl Evaluator {
     fn read_lists(&mut self, batch: &RecordBatch) -> Result<StructArray> {
         let column = batch.column_by_name(profile::EVENTS).and_then(|column| column.as_list_opt::<i32>());
         let list = column.ok_or_else(|| Fault::permanent("schema", "the batch has no list of events"))?;
-        let offsets = list.value_offsets();
-        let base = offsets.first().copied().unwrap_or(0);
-        let end = offsets.last().copied().unwrap_or(0);
-        let within = |offset: i32| offset.saturating_sub(base).max(0) as u32;
-        self.lists.clear();
-        self.lists.extend((0..list.len()).map(|row| {
-            let start = within(offsets[row]);
-            (start, if list.is_null(row) { start } else { within(offsets[row + 1]) })
-        }));
-        self.rows.clear();
-        for (row, &(start, end)) in (0_u32..).zip(&self.lists) {
-            // What lies between is of null rows, and belongs to nobody.
-            self.rows.resize(start as usize, row);
-            self.rows.resize(end as usize, row);
-        }
-        let total = (end - base) as usize;
-        self.rows.resize(total, 0);
-        let owned: usize = self.lists.iter().map(|&list| range(list).len()).sum();
-        self.owned = (owned < total).then(|| {
-            let mut bits = Bits::default();
-            bits.fill(total, false);
-            self.lists.iter().for_each(|&list| range(list).for_each(|event| bits.set(event)));
-            bits
-        });
-        let rows = list.values().as_struct().slice(base as usize, (end - base) as usize);
+        let whole = self.place(list);
+        let rows = list.values().as_struct().slice(whole.start, whole.len());
         let times =
             rows.column_by_name(EVENT_TIME).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
         let times = times.ok_or_else(|| Fault::permanent("schema", "events have no event_time"))?;
@@ -271,20 +282,81 @@ impl Evaluator {
             return Err(Fault::data("event-null", "an event, or the time of one, is null"));
         }
         self.times = times.values().clone();
-        let sorted = self.lists.iter().all(|&list| self.times[range(list)].is_sorted());
-        if !sorted {
+        if !self.is_sorted() {
             return Err(Fault::data("event-order", "the events of a profile do not ascend by time"));
         }
         Ok(rows)
     }
 
+    /// Whether the events of each list ascend by time.
+    fn is_sorted(&self) -> bool {
+        let (times, rows) = (&self.times[..], &self.rows[..self.times.len()]);
+        let pairs = times.iter().zip(rows).zip(times.iter().skip(1).zip(rows.iter().skip(1)));
+        let mut descents = 0;
+        wide(
+            #[inline(always)]
+            || {
+                for ((before, row_before), (time, row)) in pairs {
+                    descents |= u64::from(time < before) & u64::from(row == row_before);
+                }
+            },
+        );
+        // Events of nobody may have any order, and any row.
+        descents == 0 || self.lists.iter().all(|&list| times[range(list)].is_sorted())
+    }
+
+    /// Notes where the list of each row lies, from the first event of the batch on; answers which values those are.
+    fn place(&mut self, list: &ListArray) -> Range<usize> {
+        /// Rows of events that are written at once, most lists being shorter; the next list overwrites what is too many.
+        const STRIDE: usize = 16;
+        let offsets = list.value_offsets();
+        let base = offsets.first().copied().unwrap_or(0);
+        let end = offsets.last().copied().unwrap_or(0);
+        let total = (end - base) as usize;
+        let within = |offset: i32| offset.saturating_sub(base).max(0) as u32;
+        self.lists.clear();
+        match list.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => self.lists.extend(offsets.windows(2).map(|pair| (within(pair[0]), within(pair[1])))),
+            Some(nulls) => self.lists.extend(offsets.windows(2).zip(nulls).map(|(pair, valid)| {
+                let start = within(pair[0]);
+                (start, if valid { within(pair[1]) } else { start })
+            })),
+        }
+        self.starts.fill(total, false);
+        if self.rows.len() < total + STRIDE {
+            self.rows.resize(total + STRIDE, 0);
+        }
+        let mut owned = 0;
+        for (row, &list) in (0_u32..).zip(&self.lists) {
+            let list = range(list);
+            owned += list.len();
+            match list.len() {
+                0 => continue,
+                1..=STRIDE => self.rows[list.start..list.start + STRIDE].fill(row),
+                _ => self.rows[list.clone()].fill(row),
+            }
+            self.starts.set(list.start);
+        }
+        // What lies between is of null rows, and belongs to nobody.
+        self.owned = (owned < total).then(|| {
+            let mut bits = Bits::default();
+            bits.fill(total, false);
+            self.lists.iter().for_each(|&list| range(list).for_each(|event| bits.set(event)));
+            bits
+        });
+        base as usize..end as usize
+    }
+
     /// Which events lie in which windows, and what each mask has of them.
-    fn cut(&mut self, as_of: i64) {
+    fn cut(&mut self, as_of: i64, wanted: Option<&Wanted>) {
         let full = || self.lists.iter().filter(|(start, end)| start < end);
         let first = full().map(|&(start, _)| self.times[start as usize]).min().unwrap_or(i64::MAX);
         let last = full().map(|&(_, end)| self.times[end as usize - 1]).max().unwrap_or(i64::MIN);
         self.last = last;
-        for (window, inside) in self.program.windows.iter().zip(&mut self.windows) {
+        for (at, (window, inside)) in self.program.windows.iter().zip(&mut self.windows).enumerate() {
+            if wanted.is_some_and(|wanted| !wanted.windows[at]) {
+                continue;
+            }
             let (after, until) = window.bounds(as_of);
             if after < first && last <= until {
                 *inside = None;
@@ -294,10 +366,13 @@ impl Evaluator {
             if last <= until {
                 bits.pack_each(&self.times, |time| time > after);
             } else {
-                bits.pack_each(&self.times, |time| time > after && time <= until);
+                bits.pack_each(&self.times, |time| (time > after) & (time <= until));
             }
         }
         for (&(mask, window), inside) in self.cuts.iter().zip(&mut self.inside) {
+            if wanted.is_some_and(|wanted| !wanted.masks[mask] || !wanted.windows[window]) {
+                continue;
+            }
             match &self.windows[window] {
                 None => *inside = None,
                 Some(bits) => {
