@@ -34,9 +34,9 @@ impl Evaluator {
             }
             self.note_firsts(|time| shift.leaves_us(time).unwrap_or(NEVER));
         }
-        if self.last > until {
+        if self.ticks.last() > until {
             self.unite(at);
-            self.later.pack_each(&self.times, |time| time > until);
+            self.ticks.after(&self.times, until, &mut self.later, &mut self.firsts);
             self.union.and(&self.later);
             self.note_firsts(|time| shift.enters_us(time).unwrap_or(NEVER));
         }
