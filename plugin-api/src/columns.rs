@@ -38,6 +38,17 @@ pub fn coded() -> DataType {
     DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8))
 }
 
+/// The same with codes of one or two bytes where so many values have room in them; only plugins with the capability
+/// `narrow` are given these.
+pub fn coded_narrow(values: usize) -> DataType {
+    let codes = match values {
+        0..=0x100 => DataType::UInt8,
+        0x101..=0x1_0000 => DataType::UInt16,
+        _ => DataType::UInt32,
+    };
+    DataType::Dictionary(Box::new(codes), Box::new(DataType::Utf8))
+}
+
 /// True for the names that have a fixed meaning in an event batch.
 pub fn is_reserved(name: &str) -> bool {
     [EVENT_ID, EVENT_TIME, EVENT, CONSENT].contains(&name) || name.starts_with(ID) || name.starts_with(ATTR)

@@ -42,7 +42,8 @@ pub struct Manifest {
     /// One sentence for `kindred plugin list`.
     pub summary: &'static str,
     /// What the host may rely on: `idempotent`, `transactional`, `ordered`, `stateful`, `network`, `secrets`,
-    /// `model` (needs `observe` and `fit`), `nests` (its segments may refer to each other).
+    /// `model` (needs `observe` and `fit`), `nests` (its segments may refer to each other),
+    /// `narrow` (text of events may come in codes of one or two bytes, as [`crate::columns::coded_narrow`] says).
     pub capabilities: &'static [&'static str],
 }
 

@@ -53,6 +53,22 @@ pub fn catalog<'a>(store: &Store, segments: impl Iterator<Item = &'a str>) -> Sc
     Schema::new(fields)
 }
 
+/// The catalogue for plugins that take codes as narrow as they are.
+pub fn narrow(catalog: &Schema, store: &Store) -> Schema {
+    let narrow = |field: &FieldRef| match store.columns.codes(field.name()) {
+        Some(codes) => Arc::new(field.as_ref().clone().with_data_type(api::coded_narrow(codes))),
+        None => field.clone(),
+    };
+    let fields = catalog.fields().iter().map(|field| match field.name().as_str() {
+        names::EVENTS => {
+            let events: Vec<FieldRef> = event_fields(field).map(narrow).collect();
+            Arc::new(field.as_ref().clone().with_data_type(names::events(events.into())))
+        }
+        _ => field.clone(),
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
 /// The columns of the catalogue that were asked for, in its order.
 ///
 /// # Errors

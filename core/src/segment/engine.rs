@@ -22,6 +22,13 @@ pub struct Origin {
     pub state: Option<Vec<u8>>,
 }
 
+impl Origin {
+    /// Names of the segments, in the order of their ordinals.
+    pub fn names(&self) -> Vec<&str> {
+        self.segments.as_array().into_iter().flatten().filter_map(|s| s["name"].as_str()).collect()
+    }
+}
+
 /// One group against everybody who is committed in the store.
 #[derive(Clone, Copy, Debug)]
 pub struct FullPass<'a> {

@@ -48,6 +48,13 @@ struct Maker {
     catalog: Schema,
 }
 
+/// An instance that is ready, and what it reads.
+struct Ready {
+    worker: Worker<SegmentationHandle>,
+    schema: SchemaRef,
+    look_back_us: Option<i64>,
+}
+
 impl Group {
     /// All instances.
     pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
@@ -74,6 +81,22 @@ impl Group {
             worker.call(move |handle| handle.bind(&schema))?;
             self.others.push(worker);
         }
+        Ok(())
+    }
+
+    /// Opens its instance anew where the columns that it reads are of other types by now: codes of text grow wider.
+    ///
+    /// # Errors
+    /// When the plugin refuses what it took before.
+    pub fn refresh(&mut self, store: &Store) -> Result<()> {
+        let catalog = shown(&self.maker.plugin, &self.maker.catalog, store);
+        if self.maker.catalog == catalog {
+            return Ok(());
+        }
+        self.maker.catalog = catalog;
+        self.others.clear();
+        let Ready { worker, schema, look_back_us } = self.maker.ready(&self.name, &self.origin)?;
+        (self.worker, self.schema, self.look_back_us) = (worker, schema, look_back_us);
         Ok(())
     }
 }
@@ -117,7 +140,6 @@ pub fn open(
         let identity = format!("{} {} {config}", draft.plugin.manifest.name, draft.plugin.manifest.version);
         let definition = xxh3_64(identity.as_bytes());
         let names: Vec<String> = draft.segments.iter().map(|s| s.name.clone()).collect();
-        let failed = Error::plugin("segmentation", &names.join("`, `"));
         let state = state(&name, definition)?;
         let origin = Origin {
             plugin: draft.plugin.manifest.name.clone(),
@@ -126,13 +148,10 @@ pub fn open(
             segments: config,
             state,
         };
-        let maker =
-            Maker { plugin: draft.plugin, base_dir: pipeline.base_dir.clone(), catalog: catalog.clone() };
-        let (worker, needs) = maker.start(&name, &origin).map_err(failed)?;
-        let schema = batch::project(&catalog, &needs)?;
-        let bound = schema.clone();
-        worker.call(move |h| h.bind(&bound)).map_err(Error::plugin("segmentation", &names.join("`, `")))?;
-        let (look_back_us, others) = (needs.look_back_us, Vec::new());
+        let catalog = shown(&draft.plugin, &catalog, store);
+        let maker = Maker { plugin: draft.plugin, base_dir: pipeline.base_dir.clone(), catalog };
+        let Ready { worker, schema, look_back_us } = maker.ready(&name, &origin)?;
+        let others = Vec::new();
         groups.push(Group {
             name,
             segments: names,
@@ -176,6 +195,15 @@ pub fn start(
 }
 
 impl Maker {
+    fn ready(&self, name: &str, origin: &Origin) -> Result<Ready> {
+        let failed = || Error::plugin("segmentation", &origin.names().join("`, `"));
+        let (worker, needs) = self.start(name, origin).map_err(failed())?;
+        let schema = batch::project(&self.catalog, &needs)?;
+        let bound = schema.clone();
+        worker.call(move |handle| handle.bind(&bound)).map_err(failed())?;
+        Ok(Ready { worker, schema, look_back_us: needs.look_back_us })
+    }
+
     fn start(
         &self,
         name: &str,
@@ -184,6 +212,11 @@ impl Maker {
         let (config, state) = (origin.segments.clone(), origin.state.clone());
         start(name, self.plugin.clone(), config, self.base_dir.clone(), state, &self.catalog)
     }
+}
+
+/// The catalogue as a plugin is shown it.
+fn shown(plugin: &Plugin, catalog: &Schema, store: &Store) -> Schema {
+    if plugin.manifest.can("narrow") { batch::narrow(catalog, store) } else { catalog.clone() }
 }
 
 fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>> {

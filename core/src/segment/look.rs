@@ -56,6 +56,7 @@ impl Segments {
         profiles: &RoaringBitmap,
         moment: Moment,
     ) -> Result<()> {
+        self.refresh(store)?;
         let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {

@@ -88,6 +88,8 @@ pub struct Segments {
     timers: Timers,
     /// Does full passes elsewhere.
     engine: Option<Box<dyn Engine>>,
+    /// The groups are open for columns that have outgrown their codes so often.
+    outgrown: usize,
 }
 
 impl Segments {
@@ -133,7 +135,17 @@ impl Segments {
             gone,
             timers: Timers::open(&store.tables)?,
             engine: None,
+            outgrown: store.columns.outgrown(),
         })
+    }
+
+    /// Opens groups anew whose columns have outgrown their codes.
+    fn refresh(&mut self, store: &Store) -> Result<()> {
+        if self.outgrown != store.columns.outgrown() {
+            self.groups.iter_mut().try_for_each(|group| group.refresh(store))?;
+            self.outgrown = store.columns.outgrown();
+        }
+        Ok(())
     }
 
     /// Has full passes done elsewhere.
@@ -170,6 +182,7 @@ impl Segments {
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
     pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        self.refresh(store)?;
         let whole = self.is_redefined();
         let profiles = if whole { store.identity.all() } else { profiles.clone() };
         let mut pass = Pass::over(&profiles);
@@ -189,6 +202,7 @@ impl Segments {
     /// # Errors
     /// When a plugin or the store fails.
     pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+        self.refresh(store)?;
         let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
             if self.groups[at].is_model {
@@ -238,6 +252,7 @@ impl Segments {
         moment: Moment,
         asked: &[String],
     ) -> Result<bool> {
+        self.refresh(store)?;
         let everybody = store.identity.all();
         let mut fitted_any = false;
         for at in 0..self.groups.len() {

@@ -154,6 +154,18 @@ impl Columns {
         Arc::new(UInt32Array::from_value(code, rows))
     }
 
+    /// How many texts a column of text has; none for others.
+    pub fn codes(&self, name: &str) -> Option<usize> {
+        let text = self.types.get(name) == Some(&ColumnType::Text);
+        text.then(|| self.dictionaries.get(name).map_or(0, |dictionary| dictionary.texts.len()))
+    }
+
+    /// How often a column of text outgrew a width of codes; schemas hold as long as this stays.
+    pub fn outgrown(&self) -> usize {
+        let lengths = self.dictionaries.values().map(|dictionary| dictionary.texts.len());
+        lengths.map(|length| usize::from(length > 0x100) + usize::from(length > 0x1_0000)).sum()
+    }
+
     /// The field of a column as segmentations see it.
     pub fn field(&self, name: &str) -> Option<FieldRef> {
         let kind = self.types.get(name)?;

@@ -75,7 +75,7 @@ impl Segmentation for Rules {
     const MANIFEST: Manifest = manifest!(
         "rules",
         "segments as boolean SQL expressions over events, attributes and segments",
-        ["nests"]
+        ["nests", "narrow"]
     );
     type Config = Config;
 
