@@ -84,7 +84,7 @@ fn needed(pipeline: &Pipeline, registry: &Registry, segment: &str) -> Pipeline {
     let is_model = |plugin: &str| {
         registry.find(plugin, &pipeline.base_dir).is_ok_and(|plugin| plugin.manifest.can("model"))
     };
-    if narrowed.segments.iter().any(|s| is_model(&s.plugin)) { pipeline.clone() } else { narrowed }
+    if narrowed.segments.iter().any(|s| s.model || is_model(&s.plugin)) { pipeline.clone() } else { narrowed }
 }
 
 /// `since` and `until` are null where consent is missing; each is `{"at": T}`, or `{"at_or_before": T}` and

@@ -10,7 +10,10 @@ use crate::{
     store::tables::{self, Change, Tables, number, profile_key},
 };
 use roaring::RoaringBitmap;
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+};
 
 /// Identifiers kept in memory; beyond this they are read from the database again.
 const RESIDENT: usize = 4_000_000;
@@ -22,7 +25,7 @@ pub struct Identity {
     next: u32,
     resident: HashMap<Box<[u8]>, u32>,
     merged: HashMap<u32, u32>,
-    numbers: HashMap<u32, Vec<u32>>,
+    numbers: BTreeMap<u32, Vec<u32>>,
     fresh: BTreeMap<Box<[u8]>, u32>,
     fresh_merges: Vec<(u32, u32)>,
 }
@@ -36,8 +39,14 @@ impl Identity {
         let mut identity = Self { next: tables::read(&tables.meta, NEXT)?.unwrap_or(0), ..Self::default() };
         for (from, into) in tables::scan(&tables.merged, [])? {
             if let (Some(from), Some(into)) = (number(&from), number(&into)) {
-                identity.note(from, into);
+                identity.merged.insert(from, into);
             }
+        }
+        // They come by number, not in the order in which they happened: a profile may have been merged on since.
+        let ends: Vec<(u32, u32)> =
+            identity.merged.keys().map(|from| (identity.canonical(*from), *from)).collect();
+        for (into, from) in ends {
+            identity.numbers.entry(into).or_default().push(from);
         }
         Ok(identity)
     }
@@ -78,6 +87,12 @@ impl Identity {
     /// The numbers that were merged into a profile; their events belong to it.
     pub fn merged_into(&self, profile: u32) -> &[u32] {
         if self.numbers.is_empty() { &[] } else { self.numbers.get(&profile).map_or(&[], Vec::as_slice) }
+    }
+
+    /// Whether any number was merged into one of these.
+    pub fn is_merged_into(&self, profiles: RangeInclusive<u32>) -> bool {
+        // Asked for each page of a pass; most stores have few merges, or none.
+        !self.numbers.is_empty() && self.numbers.range(profiles).next().is_some()
     }
 
     /// The profile of an identifier, if it is known.
@@ -172,4 +187,30 @@ pub struct Resolved {
 
 fn key(namespace: &str, value: &str) -> Box<[u8]> {
     [namespace.as_bytes(), &[0], value.as_bytes()].concat().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use std::collections::BTreeSet;
+
+    /// A profile that took others in and was then merged itself brings them along, also when that is read again.
+    #[test]
+    fn merges_of_merges_are_known_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let known = |identity: &Identity| identity.merged_into(0).iter().copied().collect::<BTreeSet<u32>>();
+        let mut store = Store::open(dir.path()).unwrap();
+        let Store { identity, profiles, tables, .. } = &mut store;
+        for pairs in [&["a"][..], &["b"], &["c"], &["b", "c"], &["a", "b"]] {
+            let pairs: Vec<(&str, &str)> = pairs.iter().map(|value| ("cookie", *value)).collect();
+            identity.resolve(tables, profiles, &pairs).unwrap();
+        }
+        assert_eq!(known(&store.identity), BTreeSet::from([1, 2]));
+        let change = store.tables.change();
+        store.commit(change, Vec::new()).unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(known(&store.identity), BTreeSet::from([1, 2]));
+    }
 }

@@ -230,7 +230,7 @@ fn evaluated(
     };
     let mut rest =
         open(&mut pipeline.segments.iter().map(|s| &s.name).filter(|n| !affected.contains(*n)), store)?;
-    let due = step::waiting(store)? | rest.due(moment.as_of_us);
+    let due = step::waiting(store)? | rest.due(store, moment.as_of_us)?;
     // Models are fitted on everybody: those that did not change stay as they are.
     if everybody {
         rest.preview(store, &all, moment)?;

@@ -20,7 +20,7 @@ use crate::{
     plugin::registry::Registry,
     profile::batch::{self, Moment},
     store::{
-        Store,
+        PAGE, Store,
         tables::{self, Change},
     },
 };
@@ -38,8 +38,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Batches that are built before the answer to an earlier one is waited for.
 const AHEAD: usize = 2;
 
-/// Profiles of one batch; large enough that a call's fixed cost vanishes, small enough to stay in cache.
-const BATCH: usize = 4_096;
+/// Profiles of one batch.
+const BATCH: usize = PAGE as usize;
 
 /// A segment as stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ pub struct Segments {
     stale: Vec<bool>,
     /// Stored segments that are not in the pipeline any more.
     gone: Vec<Vec<u8>>,
-    timers: Timers,
+    /// Read when they are first asked for: a command that only looks does not wait for them.
+    timers: Option<Timers>,
     /// Does full passes elsewhere.
     engine: Option<Box<dyn Engine>>,
     /// The groups are open for columns that have outgrown their codes so often.
@@ -133,7 +134,7 @@ impl Segments {
             changed: BTreeMap::new(),
             stale,
             gone,
-            timers: Timers::open(&store.tables)?,
+            timers: None,
             engine: None,
             outgrown: store.columns.outgrown(),
         })
@@ -163,9 +164,20 @@ impl Segments {
         &self.members
     }
 
+    fn timers(&mut self, store: &Store) -> Result<&mut Timers> {
+        let timers = match self.timers.take() {
+            Some(timers) => timers,
+            None => Timers::open(&store.tables)?,
+        };
+        Ok(self.timers.insert(timers))
+    }
+
     /// Profiles whose answer is due to change.
-    pub fn due(&mut self, as_of_us: i64) -> RoaringBitmap {
-        self.timers.due(as_of_us).into_iter().collect()
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due(&mut self, store: &Store, as_of_us: i64) -> Result<RoaringBitmap> {
+        Ok(self.timers(store)?.due(as_of_us).into_iter().collect())
     }
 
     /// True when a definition is new or gone, so that there is something to commit without new data.
@@ -191,8 +203,9 @@ impl Segments {
                 self.run(store, at, (&mut pass, whole), moment)?;
             }
         }
+        let timers = self.timers(store)?;
         for (profile, due) in pass.due() {
-            self.timers.set(profile, due);
+            timers.set(profile, due);
         }
         Ok(())
     }
@@ -214,9 +227,13 @@ impl Segments {
     }
 
     /// Profiles that were merged into others are in no segment and never due.
-    pub fn forget(&mut self, profiles: &RoaringBitmap) {
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget(&mut self, store: &Store, profiles: &RoaringBitmap) -> Result<()> {
+        let timers = self.timers(store)?;
         for profile in profiles {
-            self.timers.set(profile, None);
+            timers.set(profile, None);
         }
         for (name, members) in &mut self.members {
             if !members.is_disjoint(profiles) {
@@ -224,6 +241,7 @@ impl Segments {
                 self.changed.insert(name.clone(), true);
             }
         }
+        Ok(())
     }
 
     /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
@@ -268,9 +286,10 @@ impl Segments {
                     let model = Model { due_us, ..model };
                     change.put(&store.tables.models, &self.groups[at].name, &model)?;
                 }
+                let timers = self.timers(store)?;
                 for (profile, due) in pass.due() {
-                    let earlier = self.timers.of(profile).into_iter().chain(due).min();
-                    self.timers.set(profile, earlier);
+                    let earlier = timers.of(profile).into_iter().chain(due).min();
+                    timers.set(profile, earlier);
                 }
                 fitted_any = true;
             }
@@ -317,7 +336,9 @@ impl Segments {
     /// # Errors
     /// When a record cannot be written.
     pub fn save(&mut self, store: &Store, change: &mut Change, as_of_us: i64) -> Result<()> {
-        self.timers.save(&store.tables, change);
+        if let Some(timers) = &mut self.timers {
+            timers.save(&store.tables, change);
+        }
         for name in self.gone.drain(..) {
             change.remove(&store.tables.segments, name);
         }

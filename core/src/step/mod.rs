@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         }
         self.store.compact(self.moment().expired_us())?;
         // Definitions and due times move without rows, too.
-        let due = self.segments.due(self.moment().as_of_us);
+        let due = self.segments.due(&self.store, self.moment().as_of_us)?;
         if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
             self.step(Vec::new())?;
         }
@@ -203,12 +203,11 @@ impl<'a> Run<'a> {
         }
         let events = gathering.segment(&self.store.columns)?;
         if let Some(segment) = &events {
-            let latest = segment.times()?.iter().copied().max().unwrap_or(i64::MIN);
-            self.store.totals.latest_us = self.store.totals.latest_us.max(latest);
+            self.store.totals.latest_us = self.store.totals.latest_us.max(segment.times_us().1);
         }
         self.store.totals.changes += u64::from(gathering.changed);
         let moment = self.moment();
-        self.segments.forget(&gathering.merged);
+        self.segments.forget(&self.store, &gathering.merged)?;
         // Events must be in place before they are evaluated; they count only once the commit names them.
         let staged = self.store.stage(&mut change, events, moment.expired_us())?;
         self.evaluate(&mut change, &gathering, moment)?;
@@ -232,7 +231,8 @@ impl<'a> Run<'a> {
         // What this step brought is not committed yet, and others cannot see it.
         let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
         if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
-            let profiles = std::mem::take(&mut self.waiting) | self.segments.due(moment.as_of_us);
+            let profiles =
+                std::mem::take(&mut self.waiting) | self.segments.due(&self.store, moment.as_of_us)?;
             self.segments.evaluate(&mut self.store, &profiles, moment)?;
             self.behind = 0;
         }

@@ -182,6 +182,11 @@ impl Columns {
         Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, values)?))
     }
 
+    /// The text of a code, as the files of events have it.
+    pub fn text(&self, name: &str, code: u32) -> Option<&str> {
+        self.dictionaries.get(name)?.text(code)
+    }
+
     /// The texts of a coded column.
     pub(super) fn dictionary(&self, name: &str) -> Option<&Dictionary> {
         self.dictionaries.get(name)

@@ -1,62 +1,51 @@
 //! All segments of a store: events go in a step at a time and come out as list columns, in profile order.
 
+pub use super::gather::{Gathered, Span};
+
 use super::{
     columns::Columns,
-    files::{self, Files},
-    runs::{Content, Runs},
+    files::{self, Files, Layout, Source},
+    gather::Search,
+    merge::merge,
     segment::Segment,
     tables::{Change, Tables},
+    write::Writer,
 };
 use crate::{Result, identity::Identity};
-use arrow::{
-    array::{Array, ArrayRef, ListArray, StructArray},
-    buffer::{OffsetBuffer, ScalarBuffer},
-    datatypes::{DataType, Field, Fields},
-};
-use std::{ops::Range, sync::Arc};
+use arrow::datatypes::Fields;
 
 /// Segments of one size class that are merged into one.
 const FAN_IN: usize = 4;
 /// Segments that together have at most this part of the largest's events stay beside it.
 const SMALL: usize = 8;
 
-/// The events of a store, resident.
+/// The events of a store, read as they are asked for.
 #[derive(Debug, Default)]
 pub struct Events {
-    /// Oldest first, with their file names.
-    segments: Vec<(String, Segment)>,
-}
-
-/// Which events are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    /// Later than this.
-    pub after_us: i64,
-    /// Not later than this.
-    pub until_us: i64,
-}
-
-/// Events of some profiles.
-#[derive(Debug)]
-pub struct Gathered {
-    /// One row a profile; a struct of the fields asked for, ascending by time.
-    pub events: ListArray,
-    /// For each profile its first event later than the span, if there is one.
-    pub next_us: Vec<Option<i64>>,
+    /// Oldest first.
+    segments: Vec<Segment>,
+    /// The files of the segments.
+    names: Vec<String>,
 }
 
 impl Events {
+    /// Opens the files; nothing of a block is read yet.
     pub(super) fn open(files: &Files) -> Result<Self> {
-        let mut segments = Vec::new();
-        for (name, _) in files.of(files::Content::Events) {
-            segments.push((name.clone(), Segment::decode(files.read(name)?)?));
+        let mut events = Self::default();
+        for (name, entry) in files.of(files::Content::Events) {
+            events.push(name.clone(), Segment::committed(&entry.layout, files.open_events(name, entry)?));
         }
-        Ok(Self { segments })
+        Ok(events)
+    }
+
+    fn push(&mut self, name: String, segment: Segment) {
+        self.names.push(name);
+        self.segments.push(segment);
     }
 
     /// Events in the store.
     pub fn rows(&self) -> usize {
-        self.segments.iter().map(|(_, s)| s.rows()).sum()
+        self.segments.iter().map(Segment::rows).sum()
     }
 
     /// Writes a step's segment, and merges segments when enough of a size came together; answers names to sweep.
@@ -72,14 +61,13 @@ impl Events {
         // Merging four of a class makes one of the next, which may be the fourth there.
         loop {
             let same =
-                self.segments[..tail].iter().rev().take_while(|(_, s)| size_class(s.rows()) <= class).count();
+                self.segments[..tail].iter().rev().take_while(|s| size_class(s.rows()) <= class).count();
             if same + 1 < FAN_IN {
                 break;
             }
             tail -= same;
-            class = size_class(
-                self.segments[tail..].iter().map(|(_, s)| s.rows()).sum::<usize>() + segment.rows(),
-            );
+            class =
+                size_class(self.segments[tail..].iter().map(Segment::rows).sum::<usize>() + segment.rows());
         }
         self.replace(tail, Some(segment), since_us, columns, (files, tables, change))
     }
@@ -92,7 +80,7 @@ impl Events {
         columns: &Columns,
         disk: (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
-        let largest = self.segments.iter().map(|(_, s)| s.rows()).max().unwrap_or(0);
+        let largest = self.segments.iter().map(Segment::rows).max().unwrap_or(0);
         if (self.rows() - largest) * SMALL <= largest {
             return Ok(Vec::new());
         }
@@ -108,118 +96,65 @@ impl Events {
         columns: &Columns,
         (files, tables, change): (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
-        let old: Vec<(String, Segment)> = self.segments.drain(tail..).collect();
-        let merged = if old.is_empty() {
-            new
-        } else {
-            let parts: Vec<&Segment> = old.iter().map(|(_, s)| s).chain(&new).collect();
-            Segment::merge(&parts, since_us, columns)?
-        };
-        let retired: Vec<String> = old.into_iter().map(|(name, _)| name).collect();
+        let old: Vec<Segment> = self.segments.drain(tail..).collect();
+        let retired = self.names.split_off(tail);
         for name in &retired {
             files.retire(tables, change, name);
         }
-        if let Some(segment) = merged {
-            let name =
-                files.add(tables, change, files::Content::Events, segment.rows(), &segment.encode()?)?;
-            self.segments.push((name, segment));
+        match new {
+            Some(mut segment) if old.is_empty() => {
+                let (name, layout, source) = write(&segment, (files, tables, change))?;
+                segment.written(&layout, source);
+                self.push(name, segment);
+            }
+            new => {
+                let parts: Vec<&Segment> = old.iter().chain(&new).collect();
+                if let Some((name, layout, source)) =
+                    merge(&parts, since_us, columns, (files, tables, change))?
+                {
+                    self.push(name, Segment::committed(&layout, source));
+                }
+            }
         }
         Ok(retired)
     }
 
     /// The events of some profiles, ascending, each with those of the profiles that were merged into it, as a list
-    /// column. Not copied where they lie side by side in one segment.
+    /// column. Where one block has them all, only what is wider at the boundary than in the store is copied.
     ///
     /// # Errors
-    /// When a field is not a column of the store.
+    /// When a field is not a column of the store, or a block cannot be read.
     pub fn gather(
-        &mut self,
+        &self,
         profiles: &[u32],
         identity: &Identity,
         fields: &Fields,
         span: Span,
         columns: &mut Columns,
     ) -> Result<Gathered> {
-        let (runs, ends, next_us) = self.find(profiles, identity, span, columns)?;
-        let arrays =
-            fields.iter().map(|field| self.pick(field, &runs, columns)).collect::<Result<Vec<_>>>()?;
-        let events = StructArray::try_new_with_length(fields.clone(), arrays, None, runs.rows())?;
-        let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
-        let events =
-            ListArray::try_new(item, OffsetBuffer::new(ScalarBuffer::from(ends)), Arc::new(events), None)?;
-        Ok(Gathered { events, next_us })
+        let mut search = Search::new(&self.segments, identity, columns, span);
+        search.all(profiles)?;
+        let stored = search.columns(fields)?;
+        let found = search.found();
+        let shown = fields.iter().zip(stored).map(|(field, values)| columns.show(field.name(), values));
+        found.answer(fields, shown.collect::<Result<_>>()?)
     }
+}
 
-    /// Where the events of each profile lie, where its list ends, and the first event behind the span.
-    #[allow(clippy::type_complexity, reason = "three lists that belong together here and nowhere else")]
-    fn find(
-        &self,
-        profiles: &[u32],
-        identity: &Identity,
-        span: Span,
-        columns: &Columns,
-    ) -> Result<(Runs, Vec<i32>, Vec<Option<i64>>)> {
-        let times = self.segments.iter().map(|(_, s)| s.times()).collect::<Result<Vec<_>>>()?;
-        let own: Vec<_> = self.segments.iter().map(|(_, s)| s.columns()).collect();
-        let content = Content::new(&own, columns);
-        let mut cursors = vec![0; self.segments.len()];
-        let mut runs = Runs::default();
-        let mut ends = Vec::with_capacity(profiles.len() + 1);
-        ends.push(0_i32);
-        let mut next_us = vec![None; profiles.len()];
-        let mut pieces = Vec::new();
-        for (profile, next) in profiles.iter().zip(&mut next_us) {
-            pieces.clear();
-            let mut look = |number: u32, cursors: &mut [usize]| {
-                for (part, (_, segment)) in self.segments.iter().enumerate() {
-                    let Some(range) = segment.seek(number, &mut cursors[part]) else { continue };
-                    let (range, later) = clip(segment.times_us(), times[part], range, span);
-                    *next = (*next).into_iter().chain(later).min();
-                    if !range.is_empty() {
-                        pieces.push((part, range));
-                    }
-                }
-            };
-            look(*profile, &mut cursors);
-            for number in identity.merged_into(*profile) {
-                look(*number, &mut vec![0; self.segments.len()]);
-            }
-            match &pieces[..] {
-                [] => {}
-                [(part, range)] => runs.push(*part, range.clone()),
-                several => runs.weave(several, &times, &content),
-            }
-            ends.push(runs.rows() as i32);
-        }
-        Ok((runs, ends, next_us))
+/// Writes what a step brought.
+fn write(
+    segment: &Segment,
+    (files, tables, change): (&mut Files, &Tables, &mut Change),
+) -> Result<(String, Layout, Source)> {
+    let mut writer = Writer::create(files, segment.columns().to_vec())?;
+    for block in segment.blocks() {
+        let columns = segment.columns().iter().enumerate();
+        let columns = columns.map(|(at, (_, width))| Ok(block.column(at, *width)?.clone()));
+        writer.write(block.head()?, columns.collect::<Result<_>>()?, block.index().times_us)?;
     }
-
-    fn pick(&mut self, field: &Field, runs: &Runs, columns: &mut Columns) -> Result<ArrayRef> {
-        let name = field.name();
-        let kind = columns.types().get(name).map_or(DataType::UInt32, |k| k.stored());
-        if runs.rows() == 0 {
-            return columns.show(name, arrow::array::new_empty_array(&kind));
-        }
-        if let Some((part, rows)) = runs.single() {
-            return Ok(self.segments[part].1.shown(name, &kind, columns)?.slice(rows.start, rows.len()));
-        }
-        let parts: Vec<ArrayRef> = self.segments.iter().map(|(_, s)| s.column(name, &kind)).collect();
-        columns.show(name, runs.copy(&parts)?)
-    }
+    writer.finish(files, tables, change)
 }
 
 fn size_class(rows: usize) -> u32 {
     (rows.max(1)).ilog2() / FAN_IN.ilog2()
-}
-
-/// The part of a range inside the span, and the time of the first event behind it. `whole` is the segment's first and
-/// last time, which mostly spare the search.
-fn clip(whole: (i64, i64), times: &[i64], range: Range<usize>, span: Span) -> (Range<usize>, Option<i64>) {
-    if span.after_us < whole.0 && whole.1 <= span.until_us {
-        return (range, None);
-    }
-    let part = &times[range.clone()];
-    let start = range.start + part.partition_point(|t| *t <= span.after_us);
-    let end = range.start + part.partition_point(|t| *t <= span.until_us);
-    (start..end.max(start), times[..range.end].get(end).copied())
 }

@@ -1,13 +1,19 @@
 //! Files of the store: written and synced first, then named by a step's commit; anything else in the folder is a
 //! leftover of a step that never committed.
 
-use super::tables::{self, Change, Tables};
+use super::{
+    block::{Index, Piece},
+    tables::{self, Change, Tables},
+    widths::Width,
+};
 use crate::{Error, Result, disk::sync_folder};
+use arrow::buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
+    os::unix::fs::FileExt,
     path::PathBuf,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -19,12 +25,23 @@ pub struct Entry {
     pub content: Content,
     /// Length.
     pub bytes: u64,
-    /// XXH3 of all bytes; checked on every read.
+    /// XXH3 of all bytes, or, of a file of events, of those behind its last block; the blocks have their own.
     pub checksum: u64,
     /// Events or ids inside.
     pub rows: u64,
     /// Day of ingestion, days since 1970.
     pub day: i64,
+    /// Of a file of events.
+    pub layout: Layout,
+}
+
+/// What lies where in a file of events. Blocks follow each other from the first byte on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Names and widths of the columns, by name.
+    pub columns: Vec<(String, Width)>,
+    /// By profile.
+    pub blocks: Vec<Index>,
 }
 
 /// Kinds of file.
@@ -80,24 +97,37 @@ impl Files {
         content: Content,
         rows: usize,
         bytes: &[u8],
-    ) -> Result<String> {
+    ) -> Result<()> {
+        let (name, path, mut file) = self.create(content)?;
+        file.write_all(bytes).map_err(Error::io(&path))?;
+        let entry = Entry::new(content, bytes.len() as u64, xxh3_64(bytes), rows as u64);
+        self.commit(tables, change, &name, &file, entry)
+    }
+
+    /// Creates a file, to be written and given to [`Self::commit`].
+    pub(super) fn create(&mut self, content: Content) -> Result<(String, PathBuf, File)> {
         let name =
             format!("{:016x}.{}", self.next, if content == Content::Events { "events" } else { "ids" });
         self.next += 1;
         let path = self.dir.join(&name);
-        let mut file = File::create(&path).map_err(Error::io(&path))?;
-        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(Error::io(&path))?;
+        let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
+        Ok((name, path.clone(), options.map_err(Error::io(&path))?))
+    }
+
+    /// Syncs a file that is written, and names it in the change.
+    pub(super) fn commit(
+        &mut self,
+        tables: &Tables,
+        change: &mut Change,
+        name: &str,
+        file: &File,
+        entry: Entry,
+    ) -> Result<()> {
+        file.sync_data().map_err(Error::io(self.dir.join(name)))?;
         sync_folder(&self.dir).map_err(Error::io(&self.dir))?;
-        let entry = Entry {
-            content,
-            bytes: bytes.len() as u64,
-            checksum: xxh3_64(bytes),
-            rows: rows as u64,
-            day: crate::clock::now_us().div_euclid(super::DAY_US),
-        };
-        change.put(&tables.files, &name, &entry)?;
-        self.known.insert(name.clone(), entry);
-        Ok(name)
+        change.put(&tables.files, name, &entry)?;
+        self.known.insert(name.to_owned(), entry);
+        Ok(())
     }
 
     /// Takes a file out of the list; [`Self::sweep`] removes its bytes once that is committed.
@@ -114,7 +144,7 @@ impl Files {
         }
     }
 
-    /// Reads a committed file, whole and proved.
+    /// Reads a committed file of ids, whole and proved.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.dir.join(name);
         let bytes = fs::read(&path).map_err(Error::io(&path))?;
@@ -127,5 +157,57 @@ impl Files {
             return Err(damaged("its checksum is wrong".into()));
         }
         Ok(bytes)
+    }
+
+    /// Opens a committed file of events: its length and what lies behind the blocks are proved, the blocks are when they
+    /// are read.
+    pub(super) fn open_events(&self, name: &str, entry: &Entry) -> Result<Source> {
+        let path = self.dir.join(name);
+        let file = File::open(&path).map_err(Error::io(&path))?;
+        let bytes = file.metadata().map_err(Error::io(&path))?.len();
+        if bytes != entry.bytes {
+            let reason = format!("{bytes} bytes, committed were {}", entry.bytes);
+            return Err(Error::Damaged { path, reason });
+        }
+        let source = Source::new(path, file);
+        let last = entry.layout.blocks.last();
+        let last = last.map_or(0, |block| block.columns.last().map_or(block.head.end, |column| column.end));
+        source.read(&Piece { start: last, values: last, end: bytes, checksum: entry.checksum })?;
+        Ok(source)
+    }
+}
+
+impl Entry {
+    /// Of a file that is written today.
+    pub(super) fn new(content: Content, bytes: u64, checksum: u64, rows: u64) -> Self {
+        let day = crate::clock::now_us().div_euclid(super::DAY_US);
+        Self { content, bytes, checksum, rows, day, layout: Layout::default() }
+    }
+}
+
+/// A file of events, open for reading.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+}
+
+impl Source {
+    pub(super) fn new(path: PathBuf, file: File) -> Self {
+        Self { path, file }
+    }
+
+    /// Reads some bytes and proves them; they begin where Arrow wants values to begin.
+    pub(super) fn read(&self, piece: &Piece) -> Result<Buffer> {
+        let damaged = |reason: &str| Error::Damaged { path: self.path.clone(), reason: reason.into() };
+        let mut bytes = MutableBuffer::from_len_zeroed((piece.end - piece.start) as usize);
+        self.file.read_exact_at(bytes.as_slice_mut(), piece.start).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => damaged("it ends too early"),
+            _ => Error::Io { path: self.path.clone(), source },
+        })?;
+        if xxh3_64(&bytes) != piece.checksum {
+            return Err(damaged("its checksum is wrong"));
+        }
+        Ok(bytes.into())
     }
 }

@@ -5,21 +5,30 @@
 //! LOCK      who works in it
 //! FORMAT    version of this layout
 //! state/    fjall: positions, identifiers, profiles, memberships, timers, outbox, dead letters
-//! files/    events in profile order (Arrow IPC), ids of ingested events
+//! files/    events in profile order (Arrow IPC, a record batch a block), ids of ingested events
 //! ```
+//!
+//! A commit names each file of events together with what lies where in it, so that opening a store reads no events: the
+//! list of profiles and the columns of a block are read, and proved, when they are first asked for.
 //!
 //! Invariants: nothing in `files/` is changed after it was named; a file that no commit names is removed at the next
 //! start; whatever is resident can be rebuilt from what is committed.
 
+pub mod block;
 pub mod columns;
 pub mod dead_letters;
 pub mod events;
 pub mod files;
+mod gather;
 pub mod ids;
 mod lock;
+mod merge;
+mod order;
 mod runs;
 pub mod segment;
 pub mod tables;
+pub mod widths;
+mod write;
 
 use crate::{Error, Result, identity::Identity, profile::Profiles};
 use columns::Columns;
@@ -35,8 +44,16 @@ use tables::{Change, Tables};
 
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
+/// Profiles of a page, by number: what lies together on disk and is evaluated together. Large enough that the fixed cost
+/// of a call vanishes, small enough that a page's events stay in a processor's cache.
+pub const PAGE: u32 = 4_096;
 /// Version of the layout on disk.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+
+/// The page of a profile.
+fn page(profile: u32) -> u32 {
+    profile / PAGE
+}
 
 /// Figures over the life of a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

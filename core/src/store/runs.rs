@@ -1,13 +1,9 @@
-//! Which rows of which segments make an answer, in its order. Rows that lie side by side are one run, so that most
-//! answers are a slice of one segment and the others are copied in blocks.
+//! Which rows of which parts make an answer, in its order. Rows that lie side by side are one run, so that most answers
+//! are a slice of one block and the others are copied run by run.
 
-use super::columns::{Columns, Dictionary};
+use super::{columns::Columns, order, segment::Part};
 use crate::Result;
-use arrow::{
-    array::{Array, ArrayData, ArrayRef, AsArray, MutableArrayData, make_array},
-    datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type},
-};
-use std::{cmp::Ordering, collections::BTreeSet, ops::Range};
+use std::ops::Range;
 
 /// Rows of some parts.
 #[derive(Debug, Default)]
@@ -36,104 +32,58 @@ impl Runs {
         }
     }
 
-    /// The events of one profile from several parts, by time, and by content where times are equal: the order in
-    /// which they arrived plays no part.
+    /// The events of one profile from several places, in the order of [`super::order`]; takes the pieces up.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
     pub(super) fn weave(
         &mut self,
-        pieces: &[(usize, Range<usize>)],
-        times: &[&[i64]],
-        content: &Content<'_>,
-    ) {
-        let mut rows: Vec<(usize, usize)> =
-            pieces.iter().flat_map(|(part, range)| range.clone().map(|row| (*part, row))).collect();
-        rows.sort_by(|a, b| times[a.0][a.1].cmp(&times[b.0][b.1]).then_with(|| content.compare(*a, *b)));
-        for (part, row) in rows {
-            self.push(part, row..row + 1);
+        pieces: &mut [(usize, Range<usize>)],
+        parts: &[Part<'_>],
+        known: &Columns,
+    ) -> Result<()> {
+        let times = pieces.iter().map(|(part, _)| parts[*part].times()).collect::<Result<Vec<_>>>()?;
+        let next_us = |pieces: &[(usize, Range<usize>)], at: usize| {
+            let rows = &pieces[at].1;
+            (!rows.is_empty()).then(|| times[at][rows.start])
+        };
+        loop {
+            let mut first: Option<(usize, i64)> = None;
+            for at in 0..pieces.len() {
+                let Some(time) = next_us(pieces, at) else { continue };
+                let before = match first {
+                    None => true,
+                    Some((other, earliest)) if time == earliest => {
+                        let row = |at: usize| (&parts[pieces[at].0], pieces[at].1.start);
+                        order::between(row(at), row(other), known)?.is_lt()
+                    }
+                    Some((_, earliest)) => time < earliest,
+                };
+                if before {
+                    first = Some((at, time));
+                }
+            }
+            let Some((first, _)) = first else { return Ok(()) };
+            let others = (0..pieces.len()).filter(|at| *at != first);
+            let until_us = others.filter_map(|at| next_us(pieces, at)).min();
+            let (part, rows) = &mut pieces[first];
+            // All that is earlier than the others; at least the one that was chosen.
+            let earlier = until_us.map_or(rows.len(), |until| {
+                times[first][rows.clone()].partition_point(|time| *time < until).max(1)
+            });
+            let start = rows.start;
+            rows.start += earlier;
+            self.push(*part, start..start + earlier);
         }
     }
 
     /// The one part that all rows lie side by side in.
     pub(super) fn single(&self) -> Option<(usize, Range<usize>)> {
-        match self.runs[..] {
-            [(part, start, end)] => Some((part as usize, start as usize..end as usize)),
-            _ => None,
-        }
+        if self.runs.len() == 1 { self.iter().next() } else { None }
     }
 
-    /// One column of the rows; `parts` has it for each part, all of one type.
-    ///
-    /// # Errors
-    /// When the texts or lists in it grow beyond what Arrow counts.
-    pub(super) fn copy(&self, parts: &[ArrayRef]) -> Result<ArrayRef> {
-        let data: Vec<ArrayData> = parts.iter().map(|part| part.to_data()).collect();
-        let mut out = MutableArrayData::new(data.iter().collect(), false, self.rows);
-        for (part, start, end) in &self.runs {
-            out.try_extend(*part as usize, *start as usize, *end as usize)?;
-        }
-        Ok(make_array(out.freeze()))
-    }
-}
-
-/// What events hold, to order those of one profile and one moment. Text is compared as text, because its codes depend on
-/// the order of arrival.
-#[derive(Debug)]
-pub(super) struct Content<'a> {
-    /// By name of the column: for each part its values, none where the part is older than the column.
-    columns: Vec<(Vec<Option<&'a ArrayRef>>, Option<&'a Dictionary>)>,
-}
-
-impl<'a> Content<'a> {
-    /// Of parts that each know their columns by name.
-    pub(super) fn new(
-        parts: &[&'a std::collections::BTreeMap<String, ArrayRef>],
-        columns: &'a Columns,
-    ) -> Self {
-        let names: BTreeSet<&String> = parts.iter().flat_map(|part| part.keys()).collect();
-        let column =
-            |name: &&String| (parts.iter().map(|part| part.get(*name)).collect(), columns.dictionary(name));
-        Self { columns: names.iter().map(column).collect() }
-    }
-
-    /// The order of two rows, each of a part.
-    pub(super) fn compare(&self, a: (usize, usize), b: (usize, usize)) -> Ordering {
-        let unequal = self.columns.iter().map(|(parts, dictionary)| {
-            let valid = |(part, row): (usize, usize)| parts[part].filter(|values| values.is_valid(row));
-            match (valid(a), valid(b)) {
-                (None, None) => Ordering::Equal,
-                (None, Some(_)) => Ordering::Less,
-                (Some(_), None) => Ordering::Greater,
-                (Some(left), Some(right)) => compare((left, a.1), (right, b.1), *dictionary),
-            }
-        });
-        unequal.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-    }
-}
-
-fn compare(
-    (left, a): (&ArrayRef, usize),
-    (right, b): (&ArrayRef, usize),
-    dictionary: Option<&Dictionary>,
-) -> Ordering {
-    match left.data_type() {
-        DataType::UInt32 => {
-            let (a, b) =
-                (left.as_primitive::<UInt32Type>().value(a), right.as_primitive::<UInt32Type>().value(b));
-            let text = |code| dictionary.and_then(|d| d.text(code));
-            if a == b { Ordering::Equal } else { text(a).cmp(&text(b)) }
-        }
-        DataType::Int64 => {
-            left.as_primitive::<Int64Type>().value(a).cmp(&right.as_primitive::<Int64Type>().value(b))
-        }
-        DataType::Float64 => left
-            .as_primitive::<Float64Type>()
-            .value(a)
-            .total_cmp(&right.as_primitive::<Float64Type>().value(b)),
-        DataType::Boolean => left.as_boolean().value(a).cmp(&right.as_boolean().value(b)),
-        _ => {
-            let time = |values: &ArrayRef, row| {
-                values.as_primitive_opt::<TimestampMicrosecondType>().map(|times| times.value(row))
-            };
-            time(left, a).cmp(&time(right, b))
-        }
+    /// Part and rows of each run.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        self.runs.iter().map(|(part, start, end)| (*part as usize, *start as usize..*end as usize))
     }
 }

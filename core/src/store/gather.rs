@@ -1,0 +1,264 @@
+//! Events of some profiles, as list columns. Profiles are asked for page by page, and a page is mostly one block: then
+//! they are found by walking two ascending lists, and the answer is a slice.
+
+use super::{
+    columns::{ColumnType, Columns},
+    page,
+    runs::Runs,
+    segment::{Part, Segment},
+    widths::Width,
+};
+use crate::{Result, identity::Identity};
+use arrow::{
+    array::{ArrayRef, ListArray, StructArray},
+    buffer::{OffsetBuffer, ScalarBuffer},
+    datatypes::{DataType, Field, Fields},
+};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
+
+/// Which events are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Later than this.
+    pub after_us: i64,
+    /// Not later than this.
+    pub until_us: i64,
+}
+
+/// Events of some profiles.
+#[derive(Debug)]
+pub struct Gathered {
+    /// One row a profile; a struct of the fields asked for, ascending by time.
+    pub events: ListArray,
+    /// For each profile its first event later than the span, if there is one.
+    pub next_us: Vec<Option<i64>>,
+}
+
+/// Where the events of some profiles lie.
+pub(super) struct Search<'a> {
+    segments: &'a [Segment],
+    identity: &'a Identity,
+    known: &'a Columns,
+    span: Span,
+    /// Blocks that were looked into.
+    parts: Vec<Part<'a>>,
+    /// By segment and block, their place among the parts.
+    places: BTreeMap<(usize, usize), usize>,
+    runs: Runs,
+    /// Where the list of each profile ends.
+    ends: Vec<i32>,
+    next_us: Vec<Option<i64>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(
+        segments: &'a [Segment],
+        identity: &'a Identity,
+        known: &'a Columns,
+        span: Span,
+    ) -> Self {
+        Self {
+            segments,
+            identity,
+            known,
+            span,
+            parts: Vec::new(),
+            places: BTreeMap::new(),
+            runs: Runs::default(),
+            ends: vec![0],
+            next_us: Vec::new(),
+        }
+    }
+
+    /// Looks for profiles, ascending.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub(super) fn all(&mut self, profiles: &[u32]) -> Result<()> {
+        self.ends.reserve(profiles.len());
+        self.next_us.reserve(profiles.len());
+        for profiles in profiles.chunk_by(|a, b| page(*a) == page(*b)) {
+            let Some(first) = profiles.first() else { continue };
+            let here = self.parts_of(page(*first));
+            let merged = self.identity.is_merged_into(page_range(page(*first)));
+            match here[..] {
+                [part] if !merged => self.one(part, profiles)?,
+                _ => self.several(&here, profiles)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The blocks that have profiles of a page.
+    fn parts_of(&mut self, page: u32) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (number, segment) in self.segments.iter().enumerate() {
+            let Some(block) = segment.block_of(page) else { continue };
+            let part = *self.places.entry((number, block)).or_insert_with(|| {
+                self.parts.push(segment.part(block));
+                self.parts.len() - 1
+            });
+            found.push(part);
+        }
+        found
+    }
+
+    /// Profiles of a page that one block has all events of.
+    fn one(&mut self, number: usize, profiles: &[u32]) -> Result<()> {
+        let part = self.parts[number];
+        let head = part.block.head()?;
+        let places = head.of_page(page(profiles[0]));
+        let whole = Whole::of(&part, self.span);
+        if whole == Whole::Inside && head.profiles[places.clone()] == *profiles {
+            let offsets = &head.offsets[places.start..=places.end];
+            let (start, end) = (offsets[0], offsets[offsets.len() - 1]);
+            let before = self.runs.rows() as i32 - start;
+            self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
+            self.runs.push(number, start as usize..end as usize);
+            self.next_us.resize(self.next_us.len() + profiles.len(), None);
+            return Ok(());
+        }
+        let times = if whole == Whole::Inside { &[][..] } else { part.times()? };
+        let mut from = places.start;
+        for profile in profiles {
+            let mut next_us = None;
+            if let Some(rows) = head.seek(*profile, &mut from) {
+                let rows =
+                    if whole == Whole::Inside { rows } else { clip(times, rows, self.span, &mut next_us) };
+                self.runs.push(number, rows);
+            }
+            self.end(next_us);
+        }
+        Ok(())
+    }
+
+    /// Profiles whose events lie in several blocks, also under the numbers that were merged into them.
+    fn several(&mut self, here: &[usize], profiles: &[u32]) -> Result<()> {
+        let mut from = vec![0; here.len()];
+        let mut pieces = Vec::new();
+        for profile in profiles {
+            pieces.clear();
+            let mut next_us = None;
+            for (part, from) in here.iter().zip(&mut from) {
+                self.look(*part, *profile, from, &mut pieces, &mut next_us)?;
+            }
+            for number in self.identity.merged_into(*profile) {
+                for part in self.parts_of(page(*number)) {
+                    self.look(part, *number, &mut 0, &mut pieces, &mut next_us)?;
+                }
+            }
+            match &mut pieces[..] {
+                [] => {}
+                [(part, rows)] => self.runs.push(*part, rows.clone()),
+                several => self.runs.weave(several, &self.parts, self.known)?,
+            }
+            self.end(next_us);
+        }
+        Ok(())
+    }
+
+    fn look(
+        &self,
+        number: usize,
+        profile: u32,
+        from: &mut usize,
+        pieces: &mut Vec<(usize, Range<usize>)>,
+        next_us: &mut Option<i64>,
+    ) -> Result<()> {
+        let part = &self.parts[number];
+        let Some(mut rows) = part.block.head()?.seek(profile, from) else { return Ok(()) };
+        if Whole::of(part, self.span) == Whole::Across {
+            rows = clip(part.times()?, rows, self.span, next_us);
+        }
+        if !rows.is_empty() {
+            pieces.push((number, rows));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, next_us: Option<i64>) {
+        self.ends.push(self.runs.rows() as i32);
+        self.next_us.push(next_us);
+    }
+
+    /// The columns of what was found, as they are stored but wide.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub(super) fn columns(&self, fields: &Fields) -> Result<Vec<ArrayRef>> {
+        let mut used = vec![false; self.parts.len()];
+        self.runs.iter().for_each(|(part, _)| used[part] = true);
+        let mut columns = Vec::with_capacity(fields.len());
+        for field in fields {
+            let kind = self.known.types().get(field.name()).copied().unwrap_or(ColumnType::Text);
+            let width = Width::named(&kind.stored())?;
+            // What nothing is taken from is not read.
+            let own = self.parts.iter().zip(&used).map(|(part, used)| match used {
+                true => part.column(field.name()),
+                false => Ok(None),
+            });
+            columns.push(width.copy(&self.runs, &own.collect::<Result<Vec<_>>>()?)?);
+        }
+        Ok(columns)
+    }
+
+    /// What was found, without the store.
+    pub(super) fn found(self) -> Found {
+        Found { rows: self.runs.rows(), ends: self.ends, next_us: self.next_us }
+    }
+}
+
+/// How the rows that were found belong to the profiles.
+pub(super) struct Found {
+    rows: usize,
+    ends: Vec<i32>,
+    next_us: Vec<Option<i64>>,
+}
+
+impl Found {
+    /// The answer, with its columns as segmentations see them.
+    ///
+    /// # Errors
+    /// None in practice: columns and ends are of the same rows.
+    pub(super) fn answer(self, fields: &Fields, columns: Vec<ArrayRef>) -> Result<Gathered> {
+        let events = StructArray::try_new_with_length(fields.clone(), columns, None, self.rows)?;
+        let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
+        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        Ok(Gathered {
+            events: ListArray::try_new(item, ends, Arc::new(events), None)?,
+            next_us: self.next_us,
+        })
+    }
+}
+
+/// How a block lies to a span.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    /// All its events are in the span.
+    Inside,
+    /// They may be before it, in it and behind it.
+    Across,
+}
+
+impl Whole {
+    fn of(part: &Part<'_>, span: Span) -> Self {
+        let (first, last) = part.block.index().times_us;
+        if span.after_us < first && last <= span.until_us { Self::Inside } else { Self::Across }
+    }
+}
+
+/// The numbers of a page.
+fn page_range(page: u32) -> std::ops::RangeInclusive<u32> {
+    let first = page * super::PAGE;
+    first..=first + (super::PAGE - 1)
+}
+
+/// The part of a profile's rows inside the span; `next_us` becomes the time of the first event behind it, if that is
+/// earlier.
+fn clip(times: &[i64], rows: Range<usize>, span: Span, next_us: &mut Option<i64>) -> Range<usize> {
+    let part = &times[rows.clone()];
+    let start = part.partition_point(|time| *time <= span.after_us);
+    let end = part.partition_point(|time| *time <= span.until_us);
+    *next_us = (*next_us).into_iter().chain(part.get(end).copied()).min();
+    rows.start + start..rows.start + end.max(start)
+}
