@@ -9,11 +9,8 @@
 #[path = "../../plugins/rules/tests/support/mod.rs"]
 mod support;
 
-use arrow::{
-    array::{
-        ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-    },
-    datatypes::TimeUnit,
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use kindred_core::{config, plugin::registry::Registry, segment::Segments, step, store::Store};
 // Linked, so that they register themselves.
@@ -234,12 +231,7 @@ fn text(values: impl Iterator<Item = Option<String>>) -> ArrayRef {
 }
 
 fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
-    let times = values.collect::<TimestampMicrosecondArray>().with_timezone("+00:00");
-    debug_assert!(matches!(
-        arrow::array::Array::data_type(&times),
-        arrow::datatypes::DataType::Timestamp(TimeUnit::Microsecond, _)
-    ));
-    Arc::new(times)
+    Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("+00:00"))
 }
 
 /// Events by profile. Some name a profile by its cookie, which only the CRM file links to it; `profile` is for SQL.

@@ -5,8 +5,8 @@
     python variants.py members 24 --of 1000 --data bench-data --storage folder --kindred "kindred segments variants.toml --set …"
 
 ENGINE is duckdb, polars, chdb or datafusion. Each loads the data once into what it is quickest at, sorted by profile: its own
-tables in --storage, or Parquet as it is. One statement a segment, answers taken as columns. Prints JSON: median seconds of all
-statements, the peak of resident memory, and the size of each segment. `members` compares so many segments with DuckDB,
+tables in --storage, or Parquet as it is. One statement a segment, answers taken as columns. Prints JSON: seconds of all statements
+and of processors in them (medians of the runs, after one that warms up), the peak of resident memory, each segment's size. `members` compares so many segments with DuckDB,
 member by member, in a store that `kindred run` has evaluated.
 """
 
@@ -128,19 +128,22 @@ def pipeline(count, seed):
 
 def measure(engine, count, seed, runs):
     """One warm-up, which loads, then so many runs."""
-    made, seconds, each = variants(count, seed), [], {}
+    made, seconds, processor, each = variants(count, seed), [], [], {}
     for _ in range(runs + 1):
-        begun, sizes = time.perf_counter(), {}
+        begun, working, sizes = time.perf_counter(), time.process_time(), {}
         for name, variant in made.items():
             asked = time.perf_counter()
             sizes[name] = len(engine.ask(variant))
             each.setdefault(name, []).append(time.perf_counter() - asked)
         seconds.append(time.perf_counter() - begun)
+        processor.append(time.process_time() - working)
     status = pathlib.Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) // 1024
     each = {name: round(statistics.median(times[1:] or times), 4) for name, times in each.items()}
+    middle = lambda runs: round(statistics.median(runs[1:] or runs), 3)
     return {
-        "seconds": statistics.median(seconds[1:] or seconds), "all_seconds": seconds, "peak_mib": peak, "sizes": sizes, "each": each,
+        "segments": count, "seconds": middle(seconds), "processor_seconds": middle(processor), "peak_mib": peak,
+        "sizes": sizes, "each": each,
     }
 
 
