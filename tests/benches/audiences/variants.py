@@ -13,6 +13,7 @@ member by member, in a store that `kindred run` has evaluated.
 import argparse
 import json
 import pathlib
+import random
 import shlex
 import statistics
 import subprocess
@@ -148,9 +149,8 @@ def measure(engine, count, seed, runs):
 
 
 def members(engine, sample, of, seed, kindred):
-    """Members of every so many-th segment on both sides."""
-    names = list(variants(of, seed).items())[:: max(1, of // sample)][:sample]
-    for name, variant in names:
+    """Members of some segments on both sides."""
+    for name, variant in random.Random(seed).sample(list(variants(of, seed).items()), sample):
         told = subprocess.run([*shlex.split(kindred), "--members", name, "--json"], check=True, capture_output=True)
         found = {int(member["value"]) for member in json.loads(told.stdout)}
         wanted = set(engine.ask(variant).to_pylist())
