@@ -7,6 +7,7 @@ pub mod applied;
 pub mod engine;
 pub mod group;
 mod look;
+pub mod overlap;
 mod pass;
 pub mod sql;
 pub mod timers;
@@ -124,7 +125,7 @@ impl Segments {
             members.insert(segment.name.clone(), bitmap(&stored.members)?);
         }
         let stored = tables::scan(&store.tables.segments, [])?.into_iter().map(|(name, _)| name);
-        let kept = |name: &Vec<u8>| members.keys().any(|m| m.as_bytes() == name);
+        let kept = |name: &Vec<u8>| str::from_utf8(name).is_ok_and(|name| members.contains_key(name));
         let gone = stored.filter(|name| !kept(name)).collect();
         Ok(Self {
             groups,

@@ -149,7 +149,8 @@ pub const FUNCTIONS: &[Entry] = &[
         meaning: "Whether events come after each other, one for each step and in their order, the last at most that long \
                   after the first. Other events may lie between them; one event is never two steps. SQL tools that do not \
                   know THEN may write `sequence(a, b, within => '3 days')`.",
-        time: "All steps lie in the window. Events of the same moment keep the order in which they were stored.",
+        time: "All steps lie in the window. Events of the same moment are in the order of what they hold, however they \
+               arrived.",
         null: "Never unknown.",
         example: Example {
             rule: "sequence(event = 'view' THEN event = 'cart' THEN event = 'purchase' WITHIN '2 days')",
