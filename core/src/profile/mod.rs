@@ -11,15 +11,14 @@ use crate::{
     },
 };
 use arrow::array::ArrayRef;
+use fjall::Slice;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use table::Table;
 
-/// Profiles kept in memory; beyond this they are read from the database again.
-const RESIDENT: usize = 1_000_000;
+/// Neighbouring profiles that are read from the database together, where at least so many of them are wanted.
+const PAGE: u32 = 256;
+const MANY: usize = 8;
 const META: &str = "attribute-columns";
 
 /// What is known of one profile.
@@ -118,22 +117,35 @@ impl Profile {
 /// The profiles of a store.
 #[derive(Debug, Default)]
 pub struct Profiles {
-    resident: HashMap<u32, Arc<Profile>>,
-    changed: BTreeSet<u32>,
-    /// What was edited and is not in `table` yet.
-    stale: BTreeSet<u32>,
+    edited: BTreeMap<u32, Edited>,
+    /// Edited and not in `table` yet.
+    stale: Vec<u32>,
+    /// What the last commits say, oldest first: the database may not know it yet.
+    saved: Vec<Vec<(u32, Slice)>>,
+    /// Known to be vouched for.
+    vouched: Bits,
     table: Table,
     attributes: BTreeMap<String, ColumnType>,
     attributes_changed: bool,
 }
 
+/// A profile that this step changes.
+#[derive(Debug, Default)]
+struct Edited {
+    record: Profile,
+    /// As it was, to tell an edit that changed nothing.
+    before: Option<Slice>,
+    stale: bool,
+}
+
 impl Profiles {
-    /// Loads the attribute columns.
+    /// Loads the attribute columns; `next` is the first profile that was never made.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn open(tables: &Tables) -> Result<Self> {
-        Ok(Self { attributes: tables::read(&tables.meta, META)?.unwrap_or_default(), ..Self::default() })
+    pub fn open(tables: &Tables, next: u32) -> Result<Self> {
+        let attributes = tables::read(&tables.meta, META)?.unwrap_or_default();
+        Ok(Self { attributes, table: Table::new(next), ..Self::default() })
     }
 
     /// Names and types of attributes, sorted.
@@ -154,14 +166,20 @@ impl Profiles {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn get(&mut self, tables: &Tables, profile: u32) -> Result<Arc<Profile>> {
-        if let Some(found) = self.resident.get(&profile) {
-            return Ok(found.clone());
+    pub fn get(&self, tables: &Tables, profile: u32) -> Result<Profile> {
+        if let Some(edited) = self.edited.get(&profile) {
+            return Ok(edited.record.clone());
         }
-        let found: Arc<Profile> =
-            Arc::new(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default());
-        self.resident.insert(profile, found.clone());
-        Ok(found)
+        let bytes = self.read(tables, profile)?;
+        Ok(bytes.map(|bytes| postcard::from_bytes(&bytes)).transpose()?.unwrap_or_default())
+    }
+
+    /// A profile that was never there before, to be changed.
+    pub fn create(&mut self, profile: u32) -> &mut Profile {
+        self.stale.push(profile);
+        let edited = self.edited.entry(profile).or_default();
+        edited.stale = true;
+        &mut edited.record
     }
 
     /// A profile to change; the change is saved with the step.
@@ -169,10 +187,36 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn edit(&mut self, tables: &Tables, profile: u32) -> Result<&mut Profile> {
-        self.get(tables, profile)?;
-        self.changed.insert(profile);
-        self.stale.insert(profile);
-        Ok(Arc::make_mut(self.resident.entry(profile).or_default()))
+        if !self.edited.contains_key(&profile) {
+            let before = self.read(tables, profile)?;
+            let record = before.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose()?;
+            let record = record.unwrap_or_default();
+            self.edited.insert(profile, Edited { record, before, stale: false });
+        }
+        let edited = self.edited.entry(profile).or_default();
+        if !std::mem::replace(&mut edited.stale, true) {
+            self.stale.push(profile);
+        }
+        Ok(&mut edited.record)
+    }
+
+    /// Notes that the operator vouches for a profile; false when that was known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn vouch(&mut self, tables: &Tables, profile: u32) -> Result<bool> {
+        if self.vouched.contains(profile) {
+            return Ok(false);
+        }
+        let known = match self.edited.get(&profile) {
+            Some(edited) => edited.record.vouched,
+            None => self.get(tables, profile)?.vouched,
+        };
+        if !known {
+            self.edit(tables, profile)?.vouched = true;
+        }
+        self.vouched.insert(profile);
+        Ok(!known)
     }
 
     /// Makes attributes and consent of some profiles ready for [`Self::column`] and [`Self::consents`].
@@ -180,27 +224,38 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn prepare(&mut self, tables: &Tables, profiles: &[u32]) -> Result<()> {
-        for profile in std::mem::take(&mut self.stale) {
-            if self.table.missing(profile).is_none() {
-                let record = self.get(tables, profile)?;
-                self.table.set(profile, &record, &self.attributes);
+        self.refresh();
+        let missing: Vec<u32> = profiles.iter().copied().filter(|p| !self.table.is_here(*p)).collect();
+        for near in missing.chunk_by(|a, b| a / PAGE == b / PAGE) {
+            if near.len() < MANY {
+                for profile in near {
+                    if let Some(edited) = self.edited.get(profile) {
+                        self.table.set(*profile, &edited.record, &self.attributes);
+                    } else {
+                        let bytes = self.read(tables, *profile)?;
+                        self.table.read(*profile, bytes.as_deref(), &self.attributes)?;
+                    }
+                }
+                continue;
             }
-        }
-        for profile in profiles {
-            let Some(page) = self.table.missing(*profile) else { continue };
+            let page = near[0] / PAGE * PAGE..(near[0] / PAGE).saturating_add(1).saturating_mul(PAGE);
             for entry in tables.profiles.range(profile_key(page.start)..profile_key(page.end)) {
                 let (key, value) = entry.into_inner()?;
                 if let Some(number) = tables::number(&key) {
-                    self.table.read(number, &value, &self.attributes)?;
+                    self.table.read(number, Some(&value), &self.attributes)?;
+                }
+            }
+            for saved in &self.saved {
+                let first = saved.partition_point(|(number, _)| *number < page.start);
+                for (number, value) in saved[first..].iter().take_while(|(number, _)| *number < page.end) {
+                    self.table.read(*number, Some(value), &self.attributes)?;
                 }
             }
             // What this step changed is not in the database yet.
-            for number in self.changed.range(page.clone()) {
-                if let Some(record) = self.resident.get(number) {
-                    self.table.set(*number, record, &self.attributes);
-                }
+            for (number, edited) in self.edited.range(page.clone()) {
+                self.table.set(*number, &edited.record, &self.attributes);
             }
-            self.table.loaded(&page);
+            self.table.arrived(page);
         }
         Ok(())
     }
@@ -225,12 +280,12 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn merge(&mut self, tables: &Tables, from: u32, into: u32) -> Result<()> {
-        let old = self.get(tables, from)?;
-        *self.edit(tables, from)? = Profile::default();
+        let old = std::mem::take(self.edit(tables, from)?);
+        self.vouched.remove(from);
         let new = self.edit(tables, into)?;
-        new.identifiers.extend(old.identifiers.iter().cloned());
-        for (name, attribute) in &old.attributes {
-            new.set(name, attribute.value.clone(), attribute.since_us);
+        new.identifiers.extend(old.identifiers);
+        for (name, attribute) in old.attributes {
+            new.set(&name, attribute.value, attribute.since_us);
         }
         if let Some(consent) = old.consent {
             new.consent_given(consent.granted, consent.since_us);
@@ -241,17 +296,73 @@ impl Profiles {
 
     /// Puts what changed into the step's commit.
     pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
-        for profile in std::mem::take(&mut self.changed) {
-            if let Some(record) = self.resident.get(&profile) {
-                change.put(&tables.profiles, profile_key(profile), &**record)?;
+        self.refresh();
+        let mut saved = Vec::with_capacity(self.edited.len());
+        let mut bytes = Vec::new();
+        for (profile, edited) in std::mem::take(&mut self.edited) {
+            bytes.clear();
+            bytes = postcard::to_extend(&edited.record, bytes)?;
+            if edited.before.as_deref() != Some(&bytes[..]) {
+                let value = Slice::from(&bytes[..]);
+                change.put_slice(&tables.profiles, profile_key(profile), value.clone());
+                saved.push((profile, value));
             }
         }
+        self.saved.push(saved);
         if std::mem::take(&mut self.attributes_changed) {
             change.put(&tables.meta, META, &self.attributes)?;
         }
-        if self.resident.len() > RESIDENT {
-            self.resident.clear();
-        }
         Ok(())
+    }
+
+    /// All commits but the last are in the database.
+    pub(crate) fn settled(&mut self) {
+        self.saved.drain(..self.saved.len().saturating_sub(1));
+    }
+
+    /// Brings what was edited into the table, where its profiles are.
+    fn refresh(&mut self) {
+        for profile in self.stale.drain(..) {
+            if let Some(edited) = self.edited.get_mut(&profile)
+                && std::mem::take(&mut edited.stale)
+                && self.table.is_here(profile)
+            {
+                self.table.set(profile, &edited.record, &self.attributes);
+            }
+        }
+    }
+
+    /// The record of a profile that this step does not edit, as bytes.
+    fn read(&self, tables: &Tables, profile: u32) -> Result<Option<Slice>> {
+        for saved in self.saved.iter().rev() {
+            if let Ok(at) = saved.binary_search_by_key(&profile, |(number, _)| *number) {
+                return Ok(Some(saved[at].1.clone()));
+            }
+        }
+        Ok(tables.profiles.get(profile_key(profile))?)
+    }
+}
+
+/// A set of dense numbers.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, number: u32) {
+        let at = number as usize / 64;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] |= 1 << (number % 64);
+    }
+
+    fn remove(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
+        }
     }
 }

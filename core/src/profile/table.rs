@@ -15,30 +15,29 @@ use arrow::{
 };
 use serde::Deserialize;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ops::Range,
     sync::Arc,
 };
-
-/// Profiles that are read together.
-const PAGE: u32 = 256;
 
 /// All profiles by column.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     columns: BTreeMap<String, Column>,
     granted: Vec<bool>,
-    /// Pages that are here.
-    loaded: Vec<bool>,
+    /// Profiles that are here.
+    here: Vec<bool>,
+    /// Profiles from this one on are not in the database, so that all that is known of them is here.
+    new: u32,
 }
 
 /// A [`Profile`] as it lies in the database.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
-    _identifiers: BTreeSet<(&'a str, &'a str)>,
+    _identifiers: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
-    attributes: BTreeMap<&'a str, AttributeRef<'a>>,
+    attributes: Vec<(&'a str, AttributeRef<'a>)>,
     consent: Option<Consent>,
     vouched: bool,
 }
@@ -83,20 +82,23 @@ struct Column {
 }
 
 impl Table {
-    /// The page of a profile if it still has to be read.
-    pub(super) fn missing(&self, profile: u32) -> Option<Range<u32>> {
-        let page = profile / PAGE;
-        let here = self.loaded.get(page as usize).copied().unwrap_or(false);
-        (!here).then(|| page * PAGE..page.saturating_add(1).saturating_mul(PAGE))
+    /// An empty one; profiles from `new` on are not in the database.
+    pub(super) fn new(new: u32) -> Self {
+        Self { new, ..Self::default() }
     }
 
-    /// A page was read: all its profiles that exist were given to [`Self::set`].
-    pub(super) fn loaded(&mut self, page: &Range<u32>) {
-        let at = (page.start / PAGE) as usize;
-        if self.loaded.len() <= at {
-            self.loaded.resize(at + 1, false);
+    /// Whether all that is known of a profile is here.
+    pub(super) fn is_here(&self, profile: u32) -> bool {
+        profile >= self.new || self.here.get(profile as usize).copied().unwrap_or(false)
+    }
+
+    /// Some profiles were read: all of them that exist were given to [`Self::read`].
+    pub(super) fn arrived(&mut self, profiles: Range<u32>) {
+        let end = profiles.end as usize;
+        if self.here.len() < end {
+            self.here.resize(end, false);
         }
-        self.loaded[at] = true;
+        self.here[profiles.start as usize..end].fill(true);
     }
 
     /// Takes over a profile; types are those that the store declares.
@@ -105,16 +107,21 @@ impl Table {
         self.put(profile, record.consents(), attributes, types);
     }
 
-    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known.
+    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. No bytes are a
+    /// profile that does not exist.
     ///
     /// # Errors
     /// When the bytes are not a record.
     pub(super) fn read(
         &mut self,
         profile: u32,
-        bytes: &[u8],
+        bytes: Option<&[u8]>,
         types: &BTreeMap<String, ColumnType>,
     ) -> Result<()> {
+        let Some(bytes) = bytes else {
+            self.arrived(profile..profile.saturating_add(1));
+            return Ok(());
+        };
         let record: Record<'_> = postcard::from_bytes(bytes)?;
         let consents = record.consent.map_or(record.vouched, |consent| consent.granted);
         let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
@@ -134,6 +141,7 @@ impl Table {
             self.granted.resize(row + 1, false);
         }
         self.granted[row] = consents;
+        self.arrived(profile..profile.saturating_add(1));
         self.columns.values_mut().for_each(|column| column.clear(row));
         for (name, value) in attributes {
             if let Some(column) = self.columns.get_mut(name) {
@@ -158,10 +166,11 @@ impl Table {
         column.show(profiles)
     }
 
-    /// Forgets an attribute whose type changed; its pages are read again.
+    /// Forgets an attribute whose type changed; its profiles are read again.
     pub(super) fn retype(&mut self) {
         self.columns.clear();
-        self.loaded.clear();
+        self.here.clear();
+        self.new = u32::MAX;
     }
 }
 
@@ -255,7 +264,7 @@ mod tests {
             }
             let (mut one, mut two) = (Table::default(), Table::default());
             one.set(3, &record, &types);
-            two.read(3, &postcard::to_stdvec(&record).unwrap(), &types).unwrap();
+            two.read(3, Some(&postcard::to_stdvec(&record).unwrap()), &types).unwrap();
             proptest::prop_assert_eq!(one.consents(3), record.consents());
             proptest::prop_assert_eq!(two.consents(3), record.consents());
             for (name, kind) in &types {

@@ -1,5 +1,5 @@
-//! The step: a bounded batch from each source, carried through to the outbox, committed once. `run` repeats it until
-//! the sources end, then settles: models, deliveries.
+//! The step: a bounded number of batches from each source, carried through to the outbox, committed once. `run` repeats
+//! it until the sources end, then settles: models, deliveries.
 //!
 //! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
 //! same steps however fast the threads are.
@@ -33,8 +33,11 @@ use std::{
 };
 use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
 
-/// Steps that evaluation may be put off for while a source catches up.
-const CATCH_UP: u32 = 16;
+/// Batches that a step takes from a source while more wait behind them: a commit costs much the same for few rows as
+/// for many, and files that are large from the start are merged less often.
+const ROUNDS: u32 = 8;
+/// Rounds of batches that evaluation may be put off for while a source catches up.
+const CATCH_UP: u32 = 64;
 const WAITING: &str = "waiting-for-evaluation";
 
 /// Told how far a run is.
@@ -109,8 +112,20 @@ struct Run<'a> {
     backlog: BTreeMap<String, u64>,
     /// Touched and not evaluated yet; part of each commit.
     waiting: RoaringBitmap,
-    /// Steps since the last evaluation.
+    /// Rounds since the last evaluation.
     behind: u32,
+    /// Of each chain, where it is once the last commit is durable.
+    positions: BTreeMap<usize, Vec<u8>>,
+}
+
+/// A step in the making.
+struct Step {
+    change: tables::Change,
+    gathering: Gathering,
+    /// Of each chain, behind what was taken from it.
+    positions: BTreeMap<usize, Vec<u8>>,
+    /// Rounds of batches that were taken.
+    rounds: u32,
 }
 
 impl<'a> Run<'a> {
@@ -148,6 +163,7 @@ impl<'a> Run<'a> {
             backlog: BTreeMap::new(),
             waiting,
             behind: 0,
+            positions: BTreeMap::new(),
         })
     }
 
@@ -157,49 +173,73 @@ impl<'a> Run<'a> {
         let mut running = vec![true; self.chains.len()];
         while running.contains(&true) {
             if stop.load(Ordering::Acquire) {
+                self.settle_commits()?;
                 return Ok(true);
             }
-            let mut loads = Vec::new();
-            for (at, (chain, _)) in self.chains.iter_mut().enumerate() {
-                if !running[at] {
+            let mut step = self.begin();
+            self.read(&mut running, &mut step)?;
+            if step.rounds > 0 {
+                self.finish(step)?;
+            }
+        }
+        self.settle_commits()?;
+        self.store.compact(self.moment().expired_us())?;
+        // Definitions and due times move without rows, too.
+        let due = self.segments.due(self.moment().as_of_us);
+        if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
+            let step = self.begin();
+            self.finish(step)?;
+        }
+        Ok(false)
+    }
+
+    fn begin(&self) -> Step {
+        Step {
+            change: self.store.tables.change(),
+            gathering: Gathering::default(),
+            positions: BTreeMap::new(),
+            rounds: 0,
+        }
+    }
+
+    /// A batch from each source, and further ones from those where more wait. Which batches a step takes depends on what
+    /// the sources hold and on nothing else.
+    fn read(&mut self, running: &mut [bool], step: &mut Step) -> Result<()> {
+        let mut waits = running.to_vec();
+        while waits.contains(&true) && step.rounds < ROUNDS {
+            for at in 0..self.chains.len() {
+                if !std::mem::take(&mut waits[at]) {
                     continue;
                 }
-                match chain.out.blocking_recv() {
-                    Some(Carried::Rows(load)) => loads.push((at, load)),
+                match self.chains[at].0.out.blocking_recv() {
+                    Some(Carried::Rows(load)) => {
+                        waits[at] = load.backlog > 0;
+                        self.take(step, at, load)?;
+                    }
                     Some(Carried::Idle) => {}
                     Some(Carried::End) | None => {
                         running[at] = false;
-                        self.backlog.remove(&chain.source.name);
+                        self.backlog.remove(&self.chains[at].0.source.name);
                     }
                     Some(Carried::Failed { stage, instance, fault }) => {
                         return Err(Error::plugin(stage, &instance)(fault));
                     }
                 }
             }
-            if !loads.is_empty() {
-                self.step(loads)?;
+            if step.positions.is_empty() {
+                break;
             }
+            step.rounds += 1;
         }
-        self.store.compact(self.moment().expired_us())?;
-        // Definitions and due times move without rows, too.
-        let due = self.segments.due(self.moment().as_of_us);
-        if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
-            self.step(Vec::new())?;
-        }
-        Ok(false)
+        Ok(())
     }
 
-    /// One step: everything that these loads cause, committed once.
-    fn step(&mut self, loads: Vec<(usize, Load)>) -> Result<()> {
-        let mut change = self.store.tables.change();
-        let mut gathering = Gathering::default();
-        let mut positions = Vec::new();
-        for (at, load) in loads {
-            let name = self.chains[at].0.source.name.clone();
-            self.take(&mut change, &mut gathering, at, &load)?;
-            change.put_bytes(&self.store.tables.positions, &name, &load.position);
-            self.backlog.insert(name, load.backlog);
-            positions.push((at, load.position));
+    /// Everything that the step's rows cause, committed once. While more rows wait, the commit goes on behind the next
+    /// step.
+    fn finish(&mut self, step: Step) -> Result<()> {
+        let Step { mut change, mut gathering, positions, rounds } = step;
+        for (at, position) in &positions {
+            change.put_bytes(&self.store.tables.positions, &self.chains[*at].0.source.name, position);
         }
         let events = gathering.segment(&self.store.columns)?;
         if let Some(segment) = &events {
@@ -211,16 +251,33 @@ impl<'a> Run<'a> {
         self.segments.forget(&gathering.merged);
         // Events must be in place before they are evaluated; they count only once the commit names them.
         let staged = self.store.stage(&mut change, events, moment.expired_us())?;
+        self.behind += rounds;
         self.evaluate(&mut change, &gathering, moment)?;
         self.segments.save(&self.store, &mut change, moment.as_of_us)?;
         self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
-        self.store.commit(change, staged)?;
-        for (at, position) in positions {
-            self.chains[at].0.ack(position);
+        self.store.begin_commit(change, staged)?;
+        self.acknowledge();
+        self.positions = positions;
+        if self.backlog.values().sum::<u64>() == 0 {
+            self.settle_commits()?;
         }
         let read = self.summary.sources.values().map(|s| s.read).sum();
         self.observer.rows(read, self.backlog.values().sum());
         Ok(())
+    }
+
+    /// Waits until all steps are durable, and tells the sources.
+    fn settle_commits(&mut self) -> Result<()> {
+        self.store.settle()?;
+        self.acknowledge();
+        Ok(())
+    }
+
+    /// Tells the sources which positions are durable.
+    fn acknowledge(&mut self) {
+        for (at, position) in std::mem::take(&mut self.positions) {
+            self.chains[at].0.ack(position);
+        }
     }
 
     /// Evaluates who was touched or is due. While a source has more rows waiting than a step takes, evaluation is put
@@ -228,10 +285,12 @@ impl<'a> Run<'a> {
     fn evaluate(&mut self, change: &mut tables::Change, gathering: &Gathering, moment: Moment) -> Result<()> {
         self.waiting -= &gathering.merged;
         self.waiting |= &gathering.touched;
-        self.behind += 1;
         // What this step brought is not committed yet, and others cannot see it.
         let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
         if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
+            if self.segments.needs_commit() {
+                self.store.settle()?;
+            }
             let profiles = std::mem::take(&mut self.waiting) | self.segments.due(moment.as_of_us);
             self.segments.evaluate(&mut self.store, &profiles, moment)?;
             self.behind = 0;
@@ -240,17 +299,11 @@ impl<'a> Run<'a> {
     }
 
     /// One load: its rejects into the dead letters, its rows through the gate.
-    fn take(
-        &mut self,
-        change: &mut tables::Change,
-        gathering: &mut Gathering,
-        at: usize,
-        load: &Load,
-    ) -> Result<()> {
+    fn take(&mut self, step: &mut Step, at: usize, load: Load) -> Result<()> {
         let (chain, bound) = &self.chains[at];
         let name = &chain.source.name;
         let mut unidentified = Vec::new();
-        let taken = bound.take(&mut self.store, &load.batch, gathering, &mut unidentified)?;
+        let taken = bound.take(&mut self.store, &load.batch, &mut step.gathering, &mut unidentified)?;
         let summary = self.summary.sources.entry(name.clone()).or_default();
         summary.read += load.read;
         summary.events += taken.events;
@@ -260,8 +313,10 @@ impl<'a> Run<'a> {
         let identity = ("identity", name.clone(), unidentified);
         for (stage, instance, rejects) in load.rejects.iter().chain([&identity]) {
             count(summary, rejects);
-            self.store.dead_letter(change, (stage, instance), rejects)?;
+            self.store.dead_letter(&mut step.change, (stage, instance), rejects)?;
         }
+        self.backlog.insert(name.clone(), load.backlog);
+        step.positions.insert(at, load.position);
         Ok(())
     }
 

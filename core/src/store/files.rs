@@ -1,8 +1,11 @@
 //! Files of the store: written and synced first, then named by a step's commit; anything else in the folder is a
 //! leftover of a step that never committed.
 
-use super::tables::{self, Change, Tables};
-use crate::{Error, Result, disk::sync_folder};
+use super::{
+    commits::Commit,
+    tables::{self, Change, Tables},
+};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -42,6 +45,8 @@ pub struct Files {
     dir: PathBuf,
     next: u64,
     known: BTreeMap<String, Entry>,
+    /// Written and not synced yet.
+    unsynced: Vec<(PathBuf, File)>,
 }
 
 impl Files {
@@ -64,7 +69,7 @@ impl Files {
             .next_back()
             .and_then(|name| name.get(..16))
             .map_or(0, |hex| u64::from_str_radix(hex, 16).map_or(0, |n| n + 1));
-        Ok(Self { dir, next, known })
+        Ok(Self { dir, next, known, unsynced: Vec::new() })
     }
 
     /// Committed files of one kind, oldest first.
@@ -72,7 +77,7 @@ impl Files {
         self.known.iter().filter(move |(_, entry)| entry.content == content)
     }
 
-    /// Writes and syncs a file, and names it in the change.
+    /// Writes a file and names it in the change, which [`Self::commit`] makes durable, too.
     pub(super) fn add(
         &mut self,
         tables: &Tables,
@@ -86,8 +91,8 @@ impl Files {
         self.next += 1;
         let path = self.dir.join(&name);
         let mut file = File::create(&path).map_err(Error::io(&path))?;
-        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(Error::io(&path))?;
-        sync_folder(&self.dir).map_err(Error::io(&self.dir))?;
+        file.write_all(bytes).map_err(Error::io(&path))?;
+        self.unsynced.push((path, file));
         let entry = Entry {
             content,
             bytes: bytes.len() as u64,
@@ -100,17 +105,19 @@ impl Files {
         Ok(name)
     }
 
-    /// Takes a file out of the list; [`Self::sweep`] removes its bytes once that is committed.
+    /// Takes a file out of the list; its bytes go once that is committed.
     pub(super) fn retire(&mut self, tables: &Tables, change: &mut Change, name: &str) {
         change.remove(&tables.files, name);
         self.known.remove(name);
     }
 
-    /// Removes the bytes of retired files.
-    pub(super) fn sweep(&self, names: &[String]) {
-        for name in names {
-            // A file that stays is found again, and removed, at the next start.
-            let _ = fs::remove_file(self.dir.join(name));
+    /// What makes a change durable with all files that were added since the last one; retired ones go.
+    pub(super) fn commit(&mut self, change: Change, retired: &[String]) -> Commit {
+        Commit {
+            files: std::mem::take(&mut self.unsynced),
+            folder: self.dir.clone(),
+            change,
+            sweep: retired.iter().map(|name| self.dir.join(name)).collect(),
         }
     }
 

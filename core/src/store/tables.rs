@@ -1,7 +1,7 @@
 //! The state database: which keyspaces there are, what their keys and values look like.
 
 use crate::Result;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 
@@ -92,6 +92,11 @@ impl Change {
     /// Puts raw bytes.
     pub fn put_bytes(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.batch.insert(table, key.as_ref(), value.as_ref());
+    }
+
+    /// Puts bytes that somebody else holds, too.
+    pub fn put_slice(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: Slice) {
+        self.batch.insert(table, key.as_ref(), value);
     }
 
     /// Puts a record.
