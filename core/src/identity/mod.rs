@@ -110,7 +110,9 @@ impl Identity {
         for pair in identifiers {
             match self.find(tables, pair.0, pair.1)? {
                 // Most rows bring one identifier, and most of those are known.
-                Some(profile) if identifiers.len() == 1 => return Ok(Resolved { profile, merged: Vec::new() }),
+                Some(profile) if identifiers.len() == 1 => {
+                    return Ok(Resolved { profile, merged: Vec::new() });
+                }
                 Some(profile) => found.push(profile),
                 None => unknown.push(pair),
             }

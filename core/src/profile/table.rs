@@ -14,11 +14,7 @@ use arrow::{
     datatypes::UInt32Type,
 };
 use serde::Deserialize;
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// All profiles by column.
 #[derive(Debug, Default)]

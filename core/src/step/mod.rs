@@ -6,6 +6,7 @@
 
 mod cells;
 pub mod chain;
+pub mod drill;
 pub mod intake;
 pub mod schema;
 pub mod summary;

@@ -12,6 +12,7 @@
 //! Invariants: nothing in `files/` is changed after it was named; a file that no commit names is removed at the next
 //! start; whatever is resident can be rebuilt from what is committed.
 
+pub mod clone;
 pub mod columns;
 mod commits;
 pub mod dead_letters;
