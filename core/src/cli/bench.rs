@@ -33,6 +33,9 @@ pub(super) struct Options {
     #[arg(long, value_name = "N", default_value_t = 1_000, requires = "steps",
         value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     events: u32,
+    /// Which stored events happen again.
+    #[arg(long, value_name = "WHICH", default_value = "events", requires = "steps")]
+    draw: drill::Draw,
 }
 
 /// What was measured; seconds, each the median of the runs.
@@ -58,7 +61,7 @@ struct Figures {
 pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
     if let Some(steps) = options.steps {
-        let figures = steps_of(&pipeline, registry, steps, options.events)?;
+        let figures = steps_of(&pipeline, registry, steps, (options.events, options.draw))?;
         if json {
             print_json(&figures)
         } else {
@@ -120,7 +123,12 @@ struct StepFigures {
     peak_mib: u64,
 }
 
-fn steps_of(pipeline: &Pipeline, registry: &Registry, steps: u32, events: u32) -> Result<StepFigures> {
+fn steps_of(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    steps: u32,
+    drawn: (u32, drill::Draw),
+) -> Result<StepFigures> {
     let beside = pipeline.store.parent().filter(|folder| !folder.as_os_str().is_empty());
     let beside = beside.unwrap_or_else(|| std::path::Path::new("."));
     if !Store::is_at(&pipeline.store) {
@@ -130,20 +138,20 @@ fn steps_of(pipeline: &Pipeline, registry: &Registry, steps: u32, events: u32) -
         tempfile::Builder::new().prefix("kindred-bench-").tempdir_in(beside).map_err(Error::io(beside))?;
     let copy = Pipeline { store: folder.path().join("store"), ..pipeline.clone() };
     store::clone::clone(&pipeline.store, &copy.store)?;
-    let drilled = drill::drill(&copy, registry, steps, events)?;
+    let drilled = drill::drill(&copy, registry, steps, drawn)?;
     let mut times: Vec<f64> = drilled.steps.iter().map(|step| step.as_secs_f64() * 1e3).collect();
     times.sort_unstable_by(f64::total_cmp);
     let rank = |share: f64| times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1];
     let seconds = times.iter().sum::<f64>() / 1e3;
     Ok(StepFigures {
         steps: times.len(),
-        events_per_step: events,
+        events_per_step: drawn.0,
         segments: pipeline.segments.len(),
         first_ms: drilled.first.as_secs_f64() * 1e3,
         p50_ms: rank(0.5),
         p99_ms: rank(0.99),
         max_ms: rank(1.0),
-        events_per_second: times.len() as f64 * f64::from(events) / seconds,
+        events_per_second: times.len() as f64 * f64::from(drawn.0) / seconds,
         moved: drilled.moved,
         peak_mib: peak_mib(),
     })

@@ -11,9 +11,12 @@ use crate::{
     },
 };
 use arrow::array::ArrayRef;
-use fjall::Slice;
+use fjall::{Keyspace, Slice};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Weak},
+};
 use table::Table;
 
 /// Neighbouring profiles that are read from the database together, where at least so many of them are wanted.
@@ -120,8 +123,8 @@ pub struct Profiles {
     edited: BTreeMap<u32, Edited>,
     /// Edited and not in `table` yet.
     stale: Vec<u32>,
-    /// What the last commits say, oldest first: the database may not know it yet.
-    saved: Vec<Vec<(u32, Slice)>>,
+    /// What commits say that are under way, oldest first; what they say is in the database once it is not here.
+    saved: Vec<Weak<BTreeMap<u32, Edited>>>,
     /// Known to be vouched for.
     vouched: Bits,
     table: Table,
@@ -129,9 +132,12 @@ pub struct Profiles {
     attributes_changed: bool,
 }
 
+/// Profiles that a commit changes; let go when it is made.
+pub(crate) type Saved = Arc<BTreeMap<u32, Edited>>;
+
 /// A profile that this step changes.
 #[derive(Debug, Default)]
-struct Edited {
+pub(crate) struct Edited {
     record: Profile,
     /// As it was, to tell an edit that changed nothing.
     before: Option<Slice>,
@@ -170,8 +176,10 @@ impl Profiles {
         if let Some(edited) = self.edited.get(&profile) {
             return Ok(edited.record.clone());
         }
-        let bytes = self.read(tables, profile)?;
-        Ok(bytes.map(|bytes| postcard::from_bytes(&bytes)).transpose()?.unwrap_or_default())
+        if let Some(saved) = self.saved(profile) {
+            return Ok(saved);
+        }
+        Ok(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default())
     }
 
     /// A profile that was never there before, to be changed.
@@ -188,10 +196,15 @@ impl Profiles {
     /// When the database fails.
     pub fn edit(&mut self, tables: &Tables, profile: u32) -> Result<&mut Profile> {
         if !self.edited.contains_key(&profile) {
-            let before = self.read(tables, profile)?;
-            let record = before.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose()?;
-            let record = record.unwrap_or_default();
-            self.edited.insert(profile, Edited { record, before, stale: false });
+            let edited = match self.saved(profile) {
+                Some(record) => Edited { record, ..Edited::default() },
+                None => {
+                    let before = tables.profiles.get(profile_key(profile))?;
+                    let record = before.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose()?;
+                    Edited { record: record.unwrap_or_default(), before, stale: false }
+                }
+            };
+            self.edited.insert(profile, edited);
         }
         let edited = self.edited.entry(profile).or_default();
         if !std::mem::replace(&mut edited.stale, true) {
@@ -210,7 +223,7 @@ impl Profiles {
         }
         let known = match self.edited.get(&profile) {
             Some(edited) => edited.record.vouched,
-            None => self.get(tables, profile)?.vouched,
+            None => self.arrive(tables, profile)?,
         };
         if !known {
             self.edit(tables, profile)?.vouched = true;
@@ -229,31 +242,24 @@ impl Profiles {
         for near in missing.chunk_by(|a, b| a / PAGE == b / PAGE) {
             if near.len() < MANY {
                 for profile in near {
-                    if let Some(edited) = self.edited.get(profile) {
-                        self.table.set(*profile, &edited.record, &self.attributes);
-                    } else {
-                        let bytes = self.read(tables, *profile)?;
-                        self.table.read(*profile, bytes.as_deref(), &self.attributes)?;
-                    }
+                    self.arrive(tables, *profile)?;
                 }
                 continue;
             }
             let page = near[0] / PAGE * PAGE..(near[0] / PAGE).saturating_add(1).saturating_mul(PAGE);
+            // Before the database is read, because afterwards it may be too late.
+            let saved: Vec<Saved> = self.saved.iter().filter_map(Weak::upgrade).collect();
             for entry in tables.profiles.range(profile_key(page.start)..profile_key(page.end)) {
                 let (key, value) = entry.into_inner()?;
                 if let Some(number) = tables::number(&key) {
-                    self.table.read(number, Some(&value), &self.attributes)?;
+                    self.table.read(number, &value, &self.attributes)?;
                 }
             }
-            for saved in &self.saved {
-                let first = saved.partition_point(|(number, _)| *number < page.start);
-                for (number, value) in saved[first..].iter().take_while(|(number, _)| *number < page.end) {
-                    self.table.read(*number, Some(value), &self.attributes)?;
+            // What this step changed is not in the database yet, nor may be what the last one did.
+            for changed in saved.iter().map(|saved| &**saved).chain([&self.edited]) {
+                for (number, edited) in changed.range(page.clone()) {
+                    self.table.set(*number, &edited.record, &self.attributes);
                 }
-            }
-            // What this step changed is not in the database yet.
-            for (number, edited) in self.edited.range(page.clone()) {
-                self.table.set(*number, &edited.record, &self.attributes);
             }
             self.table.arrived(page);
         }
@@ -294,30 +300,16 @@ impl Profiles {
         Ok(())
     }
 
-    /// Puts what changed into the step's commit.
-    pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
+    /// Puts what changed into the step's commit: attribute columns now, and profiles when it is made, by [`put`].
+    pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<Saved> {
         self.refresh();
-        let mut saved = Vec::with_capacity(self.edited.len());
-        let mut bytes = Vec::new();
-        for (profile, edited) in std::mem::take(&mut self.edited) {
-            bytes.clear();
-            bytes = postcard::to_extend(&edited.record, bytes)?;
-            if edited.before.as_deref() != Some(&bytes[..]) {
-                let value = Slice::from(&bytes[..]);
-                change.put_slice(&tables.profiles, profile_key(profile), value.clone());
-                saved.push((profile, value));
-            }
-        }
-        self.saved.push(saved);
         if std::mem::take(&mut self.attributes_changed) {
             change.put(&tables.meta, META, &self.attributes)?;
         }
-        Ok(())
-    }
-
-    /// All commits but the last are in the database.
-    pub(crate) fn settled(&mut self) {
-        self.saved.drain(..self.saved.len().saturating_sub(1));
+        let saved = Arc::new(std::mem::take(&mut self.edited));
+        self.saved.retain(|saved| saved.strong_count() > 0);
+        self.saved.push(Arc::downgrade(&saved));
+        Ok(saved)
     }
 
     /// Brings what was edited into the table, where its profiles are.
@@ -332,15 +324,42 @@ impl Profiles {
         }
     }
 
-    /// The record of a profile that this step does not edit, as bytes.
-    fn read(&self, tables: &Tables, profile: u32) -> Result<Option<Slice>> {
-        for saved in self.saved.iter().rev() {
-            if let Ok(at) = saved.binary_search_by_key(&profile, |(number, _)| *number) {
-                return Ok(Some(saved[at].1.clone()));
+    /// Brings a profile into the table; answers whether it is vouched for.
+    fn arrive(&mut self, tables: &Tables, profile: u32) -> Result<bool> {
+        let edited = self.edited.get(&profile).map(|edited| edited.record.clone());
+        if let Some(record) = edited.or_else(|| self.saved(profile)) {
+            self.table.set(profile, &record, &self.attributes);
+            return Ok(record.vouched);
+        }
+        match tables.profiles.get(profile_key(profile))? {
+            Some(bytes) => self.table.read(profile, &bytes, &self.attributes),
+            None => {
+                self.table.arrived(profile..profile.saturating_add(1));
+                Ok(false)
             }
         }
-        Ok(tables.profiles.get(profile_key(profile))?)
     }
+
+    /// What commits that are under way say of a profile.
+    fn saved(&self, profile: u32) -> Option<Profile> {
+        self.saved.iter().rev().find_map(|saved| Some(saved.upgrade()?.get(&profile)?.record.clone()))
+    }
+}
+
+/// Puts profiles into the change that saves them.
+///
+/// # Errors
+/// When a record cannot be written.
+pub(crate) fn put(saved: &Saved, tables: &Keyspace, change: &mut Change) -> Result<()> {
+    let mut bytes = Vec::new();
+    for (profile, edited) in &**saved {
+        bytes.clear();
+        bytes = postcard::to_extend(&edited.record, bytes)?;
+        if edited.before.as_deref() != Some(&bytes[..]) {
+            change.put_bytes(tables, profile_key(*profile), &bytes);
+        }
+    }
+    Ok(())
 }
 
 /// A set of dense numbers.

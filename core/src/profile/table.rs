@@ -103,26 +103,22 @@ impl Table {
         self.put(profile, record.consents(), attributes, types);
     }
 
-    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. No bytes are a
-    /// profile that does not exist.
+    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. Answers whether the
+    /// profile is vouched for.
     ///
     /// # Errors
     /// When the bytes are not a record.
     pub(super) fn read(
         &mut self,
         profile: u32,
-        bytes: Option<&[u8]>,
+        bytes: &[u8],
         types: &BTreeMap<String, ColumnType>,
-    ) -> Result<()> {
-        let Some(bytes) = bytes else {
-            self.arrived(profile..profile.saturating_add(1));
-            return Ok(());
-        };
+    ) -> Result<bool> {
         let record: Record<'_> = postcard::from_bytes(bytes)?;
         let consents = record.consent.map_or(record.vouched, |consent| consent.granted);
         let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
         self.put(profile, consents, attributes, types);
-        Ok(())
+        Ok(record.vouched)
     }
 
     fn put<'a>(
@@ -260,7 +256,7 @@ mod tests {
             }
             let (mut one, mut two) = (Table::default(), Table::default());
             one.set(3, &record, &types);
-            two.read(3, Some(&postcard::to_stdvec(&record).unwrap()), &types).unwrap();
+            two.read(3, &postcard::to_stdvec(&record).unwrap(), &types).unwrap();
             proptest::prop_assert_eq!(one.consents(3), record.consents());
             proptest::prop_assert_eq!(two.consents(3), record.consents());
             for (name, kind) in &types {

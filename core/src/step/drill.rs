@@ -29,6 +29,15 @@ use tokio::sync::mpsc::Sender;
 /// Profiles that are looked at together.
 const BATCH: usize = 65_536;
 
+/// How events are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Draw {
+    /// Every stored event is as likely: profiles with many events come often, as in life.
+    Events,
+    /// Every profile is as likely, and then every event of it.
+    Profiles,
+}
+
 /// How long steps took.
 #[derive(Clone, Debug, Default)]
 pub struct Drilled {
@@ -45,7 +54,12 @@ pub struct Drilled {
 ///
 /// # Errors
 /// When the store holds no events, or a step fails.
-pub fn drill(pipeline: &Pipeline, registry: &Registry, steps: u32, events: u32) -> Result<Drilled> {
+pub fn drill(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    steps: u32,
+    (events, draw): (u32, Draw),
+) -> Result<Drilled> {
     let pipeline = Pipeline { sources: Vec::new(), ..pipeline.clone() };
     let mut run = Run::open(&pipeline, registry, &Silent, Store::existing(&pipeline.store)?)?;
     let mut stock = Stock::new(&run.store)?;
@@ -61,7 +75,7 @@ pub fn drill(pipeline: &Pipeline, registry: &Registry, steps: u32, events: u32) 
     run.chains.push((chain, bound));
     let mut drilled = Drilled::default();
     for number in 0..=steps {
-        let batch = stock.draw(&mut run, events)?;
+        let batch = stock.draw(&mut run, events, draw)?;
         let before = run.segments.members().clone();
         let took = step(&mut run, &feed, batch)?;
         if number == 0 {
@@ -136,7 +150,7 @@ impl Stock {
     }
 
     /// A batch of events that happen now.
-    fn draw(&mut self, run: &mut Run<'_>, events: u32) -> Result<RecordBatch> {
+    fn draw(&mut self, run: &mut Run<'_>, events: u32, draw: Draw) -> Result<RecordBatch> {
         let store = &mut run.store;
         if self.ends.is_empty() {
             self.count(store)?;
@@ -145,7 +159,10 @@ impl Stock {
             return Err(Error::NotFound("there are no events in the store: run the pipeline first".into()));
         };
         // Numbers of events, which ascend with the profiles.
-        let mut drawn: Vec<u64> = (0..events).map(|_| self.random() % all).collect();
+        let mut drawn: Vec<u64> = match draw {
+            Draw::Events => (0..events).map(|_| self.random() % all).collect(),
+            Draw::Profiles => self.of_profiles(events),
+        };
         drawn.sort_unstable();
         let owner = |number: u64| self.ends.partition_point(|end| *end <= number);
         let owners: Vec<usize> = drawn.iter().map(|number| owner(*number)).collect();
@@ -184,6 +201,20 @@ impl Stock {
             });
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+
+    /// Numbers of events of profiles that have any.
+    fn of_profiles(&mut self, events: u32) -> Vec<u64> {
+        let mut drawn = Vec::with_capacity(events as usize);
+        while drawn.len() < events as usize {
+            let at = self.random() as usize % self.profiles.len();
+            let first = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+            let own = self.ends[at] - first;
+            if own > 0 {
+                drawn.push(first + self.random() % own);
+            }
+        }
+        drawn
     }
 
     /// Counts the events of every profile.

@@ -2,7 +2,12 @@
 //! committed, then the files that it made superfluous are removed. Meanwhile the next step is prepared.
 
 use super::tables::Change;
-use crate::{Error, Result, disk::sync_folder};
+use crate::{
+    Error, Result,
+    disk::sync_folder,
+    profile::{self, Saved},
+};
+use fjall::Keyspace;
 use std::{
     fs::{self, File},
     path::PathBuf,
@@ -11,12 +16,13 @@ use std::{
 };
 
 /// What makes a step durable.
-#[derive(Debug)]
 pub(super) struct Commit {
     /// Written and not synced yet, in `folder`.
     pub(super) files: Vec<(PathBuf, File)>,
     pub(super) folder: PathBuf,
     pub(super) change: Change,
+    /// Go into the change, too, in this table.
+    pub(super) profiles: Option<(Saved, Keyspace)>,
     /// Superfluous once the change is there.
     pub(super) sweep: Vec<PathBuf>,
 }
@@ -26,7 +32,10 @@ impl Commit {
     ///
     /// # Errors
     /// When the disk refuses; nothing of the change is there then.
-    pub(super) fn make(self) -> Result<()> {
+    pub(super) fn make(mut self) -> Result<()> {
+        if let Some((saved, table)) = &self.profiles {
+            profile::put(saved, table, &mut self.change)?;
+        }
         for (path, file) in &self.files {
             file.sync_data().map_err(Error::io(path))?;
         }

@@ -117,6 +117,7 @@ impl Files {
             files: std::mem::take(&mut self.unsynced),
             folder: self.dir.clone(),
             change,
+            profiles: None,
             sweep: retired.iter().map(|name| self.dir.join(name)).collect(),
         }
     }

@@ -26,7 +26,7 @@ pub mod tables;
 
 use crate::{Error, Result, identity::Identity, profile::Profiles};
 use columns::Columns;
-use commits::Commits;
+use commits::{Commit, Commits};
 use dead_letters::DeadLetter;
 use events::Events;
 use files::Files;
@@ -204,11 +204,11 @@ impl Store {
         retired.extend(self.ids.save(&mut self.files, &self.tables, &mut change)?);
         self.columns.save(&self.tables, &mut change)?;
         self.identity.save(&self.tables, &mut change)?;
-        self.profiles.save(&self.tables, &mut change)?;
+        let saved = self.profiles.save(&self.tables, &mut change)?;
         self.totals.commits += 1;
         change.put(&self.tables.meta, "totals", &self.totals)?;
-        self.commits.begin(self.files.commit(change, &retired))?;
-        self.profiles.settled();
+        let profiles = Some((saved, self.tables.profiles.clone()));
+        self.commits.begin(Commit { profiles, ..self.files.commit(change, &retired) })?;
         if self.identity.is_full() {
             // What is let go must be in the database.
             self.settle()?;

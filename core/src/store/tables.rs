@@ -1,9 +1,14 @@
 //! The state database: which keyspaces there are, what their keys and values look like.
 
 use crate::Result;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, Slice};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
+
+/// Bytes of the database that stay in memory: identifiers and profiles of a step lie far apart.
+const CACHE: u64 = 128 << 20;
+/// Bytes of the journals, which are read whole at every start.
+const JOURNALS: u64 = 128 << 20;
 
 /// All keyspaces. Values are postcard unless said otherwise; numbers in keys are big-endian.
 pub struct Tables {
@@ -49,7 +54,11 @@ impl std::fmt::Debug for Tables {
 impl Tables {
     /// Opens or creates the database.
     pub(super) fn open(dir: &Path) -> Result<Self> {
-        let db = Database::builder(dir).worker_threads(1).open()?;
+        let db = Database::builder(dir)
+            .worker_threads(1)
+            .cache_size(CACHE)
+            .max_journaling_size(JOURNALS)
+            .open()?;
         let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default);
         Ok(Self {
             meta: keyspace("meta")?,
@@ -92,11 +101,6 @@ impl Change {
     /// Puts raw bytes.
     pub fn put_bytes(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.batch.insert(table, key.as_ref(), value.as_ref());
-    }
-
-    /// Puts bytes that somebody else holds, too.
-    pub fn put_slice(&mut self, table: &Keyspace, key: impl AsRef<[u8]>, value: Slice) {
-        self.batch.insert(table, key.as_ref(), value);
     }
 
     /// Puts a record.
