@@ -114,10 +114,31 @@ pub struct Needs {
 pub struct Evaluated {
     pub(crate) ends: Vec<i32>,
     pub(crate) ordinals: Vec<u32>,
-    pub(crate) next_change_us: Vec<Option<i64>>,
+    /// [`Evaluated::NEVER`] for none.
+    pub(crate) next_change_us: Vec<i64>,
 }
 
 impl Evaluated {
+    /// The next change of an answer that only new events can change.
+    pub const NEVER: i64 = i64::MAX;
+
+    /// All profiles at once: where the ordinals of each end, the ordinals of one after the other, and the next change of
+    /// each, microseconds since 1970 or [`Self::NEVER`].
+    ///
+    /// # Errors
+    /// Permanent when the lists do not fit each other.
+    pub fn from_parts(ends: Vec<i32>, ordinals: Vec<u32>, next_change_us: Vec<i64>) -> Result<Self> {
+        let last = ends.last().map_or(0, |end| *end);
+        let fit = ends.first().is_none_or(|end| *end >= 0)
+            && ends.is_sorted()
+            && usize::try_from(last) == Ok(ordinals.len())
+            && ends.len() == next_change_us.len();
+        if !fit {
+            return Err(Fault::permanent("answer", "the parts of an answer do not fit each other"));
+        }
+        Ok(Self { ends, ordinals, next_change_us })
+    }
+
     /// With room for so many profiles.
     pub fn with_capacity(rows: usize) -> Self {
         Self {
@@ -132,7 +153,7 @@ impl Evaluated {
     pub fn push(&mut self, ordinals: impl IntoIterator<Item = u32>, next_change_us: Option<i64>) {
         self.ordinals.extend(ordinals);
         self.ends.push(self.ordinals.len() as i32);
-        self.next_change_us.push(next_change_us);
+        self.next_change_us.push(next_change_us.unwrap_or(Self::NEVER));
     }
 
     /// Rows so far.
@@ -143,7 +164,23 @@ impl Evaluated {
     /// The ordinals and next change of one row.
     pub fn row(&self, row: usize) -> (&[u32], Option<i64>) {
         let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
-        (&self.ordinals[start..self.ends[row] as usize], self.next_change_us[row])
+        let next = self.next_change_us[row];
+        (&self.ordinals[start..self.ends[row] as usize], (next != Self::NEVER).then_some(next))
+    }
+
+    /// The next change of each row, microseconds since 1970 or [`Self::NEVER`].
+    pub fn next_changes_us(&self) -> &[i64] {
+        &self.next_change_us
+    }
+
+    /// The rows that are in a segment at all, and the ordinals of their segments.
+    pub fn members(&self) -> impl Iterator<Item = (usize, &[u32])> {
+        let mut start = 0;
+        self.ends.iter().enumerate().filter_map(move |(row, end)| {
+            let own = start..*end as usize;
+            start = own.end;
+            (!own.is_empty()).then(|| (row, &self.ordinals[own]))
+        })
     }
 }
 

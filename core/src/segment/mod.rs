@@ -413,7 +413,8 @@ impl Segments {
         let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let everybody: Vec<u32> = everybody.iter().collect();
         let mut waiting = VecDeque::new();
-        for part in everybody.chunks(BATCH) {
+        for rows in pass::batches(&everybody) {
+            let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
             waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Never due.
-const NEVER: i64 = i64::MAX;
+const NEVER: i64 = Evaluated::NEVER;
 /// Fewer batches than this are not worth another instance.
 const SEVERAL: usize = 8;
 
@@ -78,9 +78,8 @@ impl Pass {
         let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         let workers = group.workers().count();
-        for (number, start) in (0..self.profiles.len()).step_by(BATCH).enumerate() {
-            let rows = start..self.profiles.len().min(start + BATCH);
-            let part = &self.profiles[rows.clone()];
+        for (number, rows) in batches(&self.profiles).enumerate() {
+            let (start, part) = (rows.start, &self.profiles[rows.clone()]);
             let (batch, next_us) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, members)?;
             if self.consents.len() == start {
@@ -108,17 +107,44 @@ impl Pass {
 
     fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
         let answer = asked.reply.wait().and_then(|answer| answer)?;
-        for (row, at) in asked.rows.enumerate() {
-            let (ordinals, change_us) = answer.row(row);
+        let start = asked.rows.start;
+        for (row, ordinals) in answer.members() {
             // The second of the three consent gates.
-            if self.consents[at] {
-                enter(found, self.profiles[at], ordinals)?;
+            if self.consents[start + row] {
+                enter(found, self.profiles[start + row], ordinals)?;
             }
-            let due = &mut self.due[at];
-            *due = (*due).min(change_us.unwrap_or(NEVER)).min(asked.next_us[row].unwrap_or(NEVER));
+        }
+        let due = self.due[asked.rows].iter_mut().zip(answer.next_changes_us()).zip(&asked.next_us);
+        for ((due, change), next) in due {
+            *due = (*due).min(*change).min(next.unwrap_or(NEVER));
         }
         Ok(())
     }
+}
+
+/// Profiles, ascending, in batches that end at borders of pages where that leaves them large: the events of a page lie in
+/// one block, which then need not be copied.
+pub(super) fn batches(profiles: &[u32]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let page = |at: usize| profiles[at] as usize / BATCH;
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let limit = profiles.len().min(start + BATCH);
+        if start == limit {
+            return None;
+        }
+        let before =
+            |other: usize| start + profiles[start..limit].partition_point(|p| (*p as usize / BATCH) < other);
+        let first = before(page(start) + 1);
+        let end = if first - start >= BATCH / 2 {
+            first
+        } else if limit == profiles.len() {
+            limit
+        } else {
+            // Whole pages; the one that does not fit is another, or the first would be large.
+            before(page(limit))
+        };
+        Some(std::mem::replace(&mut start, end)..end)
+    })
 }
 
 /// One profile, later than all before, into the segments that hold; a plugin that names one twice means it once.
@@ -136,6 +162,25 @@ fn enter(found: &mut [Vec<u32>], profile: u32, ordinals: &[u32]) -> Result<(), F
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn batches_are_all_profiles_once_and_end_at_borders(
+            gaps in proptest::collection::vec(1u32..40, 0..3_000), dense in 0u32..3,
+        ) {
+            let mut profiles: Vec<u32> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let page = BATCH as u32;
+            let first = profiles.last().map_or(0, |last| last.div_ceil(page) * page);
+            profiles.extend(first + 1..first + 1 + dense * page);
+            let found: Vec<Range<usize>> = batches(&profiles).collect();
+            proptest::prop_assert_eq!(found.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..profiles.len()).collect::<Vec<_>>());
+            proptest::prop_assert!(found.iter().all(|rows| !rows.is_empty() && rows.len() <= BATCH));
+            let page = |at: usize| profiles[at] / page;
+            let at_border = |rows: &Range<usize>| rows.end == profiles.len() || page(rows.end - 1) < page(rows.end);
+            proptest::prop_assert!(found.iter().all(at_border), "{:?}", &found);
+        }
+    }
 
     #[test]
     fn a_segment_named_twice_is_meant_once() {

@@ -6,7 +6,7 @@ use arrow::{
         Array, AsArray, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
         UInt64Array,
     },
-    buffer::{OffsetBuffer, ScalarBuffer},
+    buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer},
     datatypes::{DataType, Field, TimestampMicrosecondType, UInt32Type, UInt64Type},
 };
 use std::sync::Arc;
@@ -47,7 +47,10 @@ pub(crate) fn evaluated_to_batch(answer: Evaluated) -> Result<RecordBatch> {
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     let item = Arc::new(Field::new("item", DataType::UInt32, false));
     let segments = ListArray::try_new(item, offsets, Arc::new(UInt32Array::from(ordinals)), None)?;
-    let next = TimestampMicrosecondArray::from(next_change_us).with_timezone("+00:00");
+    let known =
+        BooleanBuffer::collect_bool(next_change_us.len(), |row| next_change_us[row] != Evaluated::NEVER);
+    let next = TimestampMicrosecondArray::new(next_change_us.into(), Some(NullBuffer::new(known)));
+    let next = next.with_timezone("+00:00");
     Ok(RecordBatch::try_new(columns::evaluated(), vec![Arc::new(segments), Arc::new(next)])?)
 }
 
@@ -68,7 +71,13 @@ pub fn evaluated_from_batch(batch: &RecordBatch, rows: usize) -> Result<Evaluate
     let answer = Evaluated {
         ends: offsets[1..].iter().map(|end| end - first).collect(),
         ordinals: ordinals.values()[first as usize..last as usize].to_vec(),
-        next_change_us: next.iter().collect(),
+        next_change_us: match next.nulls() {
+            None => next.values().to_vec(),
+            Some(known) => {
+                let or_never = |(time, known): (&i64, bool)| if known { *time } else { Evaluated::NEVER };
+                next.values().iter().zip(known).map(or_never).collect()
+            }
+        },
     };
     Ok(answer)
 }

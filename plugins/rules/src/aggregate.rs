@@ -5,7 +5,7 @@
 
 use crate::{
     ast::Function,
-    calendar::Zone,
+    calendar::{DAY_US, Zone},
     kernel::compare_floats,
     logic::Bits,
     vector::{Numbers, Vector},
@@ -47,12 +47,7 @@ impl View<'_> {
         match (function, self.column, out) {
             (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(out),
             (Function::CountDistinctDays, _, Vector::Ints(out)) => self.count_days(out),
-            (Function::DaysSince, _, Vector::Ints(out)) => {
-                let picks = &mut scratch.picks;
-                self.pick(picks, |_, _| true);
-                let age = |row: usize| (picks[row] != NONE).then(|| self.times[picks[row] as usize]);
-                out.fill_with(picks.len(), |row| age(row).map(|time| self.as_of.saturating_sub(time)));
-            }
+            (Function::DaysSince, _, Vector::Ints(out)) => self.age(out),
             (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => self.sum_ints(column, out),
             (Function::Sum, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {
                 let (sum, count) = self.sum_floats(column, events);
@@ -88,13 +83,27 @@ impl View<'_> {
     fn count(&self, out: &mut Numbers<i64>) {
         let rows = self.lists.len();
         let values = out.values.clear();
-        if self.mask.total() < rows {
+        // Walking an event costs a fraction of looking a list up.
+        if self.mask.total() < 4 * rows {
             values.resize(rows, 0);
             self.mask.each(|event| values[self.rows[event] as usize] += 1);
         } else {
             values.extend(self.lists.iter().map(|&list| self.mask.count(range(list)) as i64));
         }
         out.valid.fill(rows, true);
+    }
+
+    /// Of the last event; those of a profile ascend.
+    fn age(&self, out: &mut Numbers<i64>) {
+        let rows = self.lists.len();
+        let values = out.values.clear();
+        values.resize(rows, 0);
+        out.valid.fill(rows, false);
+        self.mask.each(|event| {
+            let row = self.rows[event] as usize;
+            values[row] = self.as_of.saturating_sub(self.times[event]);
+            out.valid.set(row);
+        });
     }
 
     /// The events of a profile ascend, so that a day is new where it is not that of the event before.
@@ -104,6 +113,14 @@ impl View<'_> {
         values.resize(rows, 0);
         out.valid.fill(rows, true);
         let Some(zone) = self.zone else { return };
+        if zone.is_utc() {
+            let mut last = (NONE, 0);
+            return self.mask.each(|event| {
+                let day = (self.rows[event], self.times[event].div_euclid(DAY_US));
+                values[day.0 as usize] += i64::from(day != last);
+                last = day;
+            });
+        }
         let mut day = 0..0;
         let mut last = NONE;
         self.mask.each(|event| {
@@ -196,8 +213,30 @@ impl View<'_> {
             Vector::Bools(bools) => {
                 self.count_distinct_any(|event| u64::from(bools.yes.get(event)), room, out);
             }
-            Vector::Texts(_) => unreachable!("texts are counted by their codes"),
+            Vector::Texts(texts) => match texts.bytes() {
+                Some((bytes, same)) if same.iter().all(|code| *code < 64) => {
+                    let bits = same.map(|code| 1 << code);
+                    self.count_bits(|event| bits[usize::from(bytes[event])], room, out);
+                }
+                _ => {
+                    let (codes, count) = texts.codes();
+                    if count <= 64 {
+                        self.count_bits(|event| 1 << codes[event], room, out);
+                    } else {
+                        self.count_distinct_any(|event| u64::from(codes[event]), room, out);
+                    }
+                }
+            },
         }
+    }
+
+    /// How many different bits the events of each profile have.
+    fn count_bits(&self, bit: impl Fn(usize) -> u64, bits: &mut Vec<u64>, out: &mut Numbers<i64>) {
+        bits.clear();
+        bits.resize(self.lists.len(), 0);
+        self.mask.each(|event| bits[self.rows[event] as usize] |= bit(event));
+        out.values.clear().extend(bits.iter().map(|seen| i64::from(seen.count_ones())));
+        out.valid.fill(bits.len(), true);
     }
 
     /// A bit for each value where they lie within 64 of each other, as days of a window and codes of short
@@ -211,11 +250,7 @@ impl View<'_> {
         if least <= most && most.checked_sub(least).is_none_or(|width| width >= 64) {
             return false;
         }
-        bits.clear();
-        bits.resize(self.lists.len(), 0);
-        self.mask.each(|event| bits[self.rows[event] as usize] |= 1 << (values[event] - least));
-        out.values.clear().extend(bits.iter().map(|seen| i64::from(seen.count_ones())));
-        out.valid.fill(bits.len(), true);
+        self.count_bits(|event| 1 << (values[event] - least), bits, out);
         true
     }
 

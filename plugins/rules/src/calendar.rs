@@ -14,7 +14,8 @@ use std::{
 /// The zones that come with the plugin, so that an answer does not depend on the machine.
 static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
-const DAY_US: i64 = 24 * 3_600 * 1_000_000;
+/// Microseconds of a day in UTC.
+pub(crate) const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// A time zone of the IANA database.
 #[derive(Clone, Debug)]
@@ -59,6 +60,11 @@ impl Zone {
                 Err((format!("there is no time zone `{}`", name.trim()), help))
             }
         }
+    }
+
+    /// Whether days are those of UTC, all of one length.
+    pub(crate) fn is_utc(&self) -> bool {
+        self.is_utc
     }
 
     /// Microseconds since 1970 of what the clocks there show; of two such moments the earlier one, in a gap the moment

@@ -11,18 +11,22 @@ use crate::{
     vector::Vector,
 };
 use arrow::{
-    array::{Array, AsArray, RecordBatch, StructArray},
+    array::{Array, AsArray, RecordBatch},
     buffer::ScalarBuffer,
     datatypes::{DataType, TimestampMicrosecondType},
 };
-use kindred_plugin_api::{
-    Evaluated, Fault, Result,
-    columns::{EVENT_TIME, profile},
-};
+use kindred_plugin_api::{Evaluated, Fault, Result, columns::profile};
+use std::sync::Arc;
 
+mod read;
 mod shift;
+mod ticks;
+mod wanted;
 
-const NEVER: i64 = i64::MAX;
+use ticks::Ticks;
+use wanted::Wanted;
+
+const NEVER: i64 = Evaluated::NEVER;
 
 /// A program and the room it works in, which is kept from batch to batch.
 #[derive(Debug)]
@@ -47,20 +51,24 @@ pub(crate) struct Evaluator {
     pub(crate) times: ScalarBuffer<i64>,
     /// Per profile, its events.
     lists: Vec<Span>,
-    /// Per event, the row of its profile.
+    /// The first event of each list that has one.
+    starts: Bits,
+    /// Per event, the row of its profile; any for events of nobody.
     rows: Vec<u32>,
     /// The events of rows that are not null, where others lie between them.
     owned: Option<Bits>,
-    /// The latest event of the batch.
-    last: i64,
+    ticks: Ticks,
     as_of: i64,
     union: Bits,
     later: Bits,
+    firsts: Bits,
     table: Vec<bool>,
     scratch: Scratch,
     finder: Finder,
     /// The program's figures, if everybody was seen.
     pub(crate) known: Vec<Known>,
+    /// What the figures are computed from.
+    census: Arc<Wanted>,
     next: Vec<i64>,
 }
 
@@ -91,16 +99,19 @@ impl Evaluator {
             inside: vec![None; cuts.len()],
             times: ScalarBuffer::default(),
             lists: Vec::new(),
+            starts: Bits::default(),
             rows: Vec::new(),
             owned: None,
-            last: i64::MIN,
+            ticks: Ticks::default(),
             as_of: 0,
             union: Bits::default(),
             later: Bits::default(),
+            firsts: Bits::default(),
             table: Vec::new(),
             scratch: Scratch::default(),
             finder: Finder::default(),
             known: Vec::new(),
+            census: Arc::new(Wanted::by(&program, program.figures.iter().map(|figure| figure.value()))),
             next: Vec::new(),
             cuts,
             program,
@@ -112,7 +123,7 @@ impl Evaluator {
         self.run(batch)?;
         self.find_next_change(batch);
         // By profile, from bits by segment: how many each has, where its own begin, and then their ordinals.
-        let mut ends = vec![0_u32; batch.num_rows()];
+        let mut ends = vec![0_i32; batch.num_rows()];
         let members: Vec<&Bits> = self.roots.iter().map(|root| &self.profiles[*root].bools().yes).collect();
         members.iter().for_each(|members| members.each(|row| ends[row] += 1));
         let mut start = 0;
@@ -126,14 +137,7 @@ impl Evaluator {
                 ends[row] += 1;
             });
         }
-        let mut answer = Evaluated::with_capacity(batch.num_rows());
-        let mut start = 0;
-        for (end, &next) in ends.into_iter().zip(&self.next) {
-            let own = &ordinals[start..end as usize];
-            answer.push(own.iter().copied(), (next != NEVER).then_some(next));
-            start = end as usize;
-        }
-        Ok(answer)
+        Evaluated::from_parts(ends, ordinals, std::mem::take(&mut self.next))
     }
 
     /// The events that a call is about: its mask inside of its window.
@@ -152,11 +156,21 @@ impl Evaluator {
 
     /// Computes every node for a batch.
     pub(crate) fn run(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.compute(batch, None)
+    }
+
+    /// Computes the values that the figures are about, and what they need.
+    pub(crate) fn run_census(&mut self, batch: &RecordBatch) -> Result<()> {
+        let wanted = self.census.clone();
+        self.compute(batch, Some(&wanted))
+    }
+
+    fn compute(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>) -> Result<()> {
         let as_of = as_of(batch)?;
-        (self.as_of, self.last) = (as_of, i64::MIN);
+        self.as_of = as_of;
         if !self.cuts.is_empty() {
-            self.read_events(batch)?;
-            self.cut(as_of);
+            self.read_events(batch, wanted)?;
+            self.cut(as_of, wanted);
         }
         let Self {
             program,
@@ -175,7 +189,8 @@ impl Evaluator {
             finder,
             ..
         } = self;
-        program.profiles.run(batch.num_rows(), known, profiles, table, |leaf, out| match leaf {
+        let some = wanted.map(|wanted| &wanted.profiles[..]);
+        program.profiles.run(batch.num_rows(), some, known, profiles, table, |leaf, out| match leaf {
             Leaf::Column(index) => out.load(batch.column(*index)),
             Leaf::Member(index) => {
                 out.load(batch.column(*index))?;
@@ -192,9 +207,22 @@ impl Evaluator {
                     inside[at].as_ref().unwrap_or(&masks[*mask])
                 };
                 let steps: Vec<&Bits> = steps.iter().map(bits).collect();
-                let found = |row: usize| finder.find(&steps, times, range(lists[row]), *within_us).is_some();
                 let Vector::Bools(out) = out else { unreachable!("a sequence is there or not") };
-                out.yes.pack(lists.len(), found);
+                out.yes.fill(lists.len(), false);
+                finder.begin(&steps);
+                let mut looked_at = None;
+                // Where nothing is the last step there is no sequence.
+                let last = steps.last().into_iter();
+                last.for_each(|last| {
+                    last.each(|event| {
+                        let row = rows[event] as usize;
+                        if looked_at.replace(row) != Some(row)
+                            && finder.find(&steps, times, range(lists[row]), *within_us).is_some()
+                        {
+                            out.yes.set(row);
+                        }
+                    })
+                });
                 out.settle_total();
                 Ok(())
             }
@@ -211,102 +239,6 @@ impl Evaluator {
                 Ok(())
             }
         })
-    }
-
-    /// Bits of the events that each call is about.
-    fn read_events(&mut self, batch: &RecordBatch) -> Result<()> {
-        let rows = self.read_lists(batch)?;
-        let Self { program, events, masks, owned, table, .. } = self;
-        program.events.run(rows.len(), &[], events, table, |leaf, out| match leaf {
-            Leaf::Column(index) => out.load(rows.column(*index)),
-            other => unreachable!("{other:?} is not of an event"),
-        })?;
-        let mut present = Bits::default();
-        for (mask, (predicate, column)) in masks.iter_mut().zip(program.masks.iter()) {
-            mask.copy(&events[*predicate].bools().yes);
-            if let Some(column) = column {
-                events[*column].copy_valid(&mut present);
-                mask.and(&present);
-            }
-            if let Some(owned) = owned {
-                mask.and(owned);
-            }
-        }
-        Ok(())
-    }
-
-    /// The events of the batch's rows, from the first to the last, and where each row's begin and end.
-    fn read_lists(&mut self, batch: &RecordBatch) -> Result<StructArray> {
-        let column = batch.column_by_name(profile::EVENTS).and_then(|column| column.as_list_opt::<i32>());
-        let list = column.ok_or_else(|| Fault::permanent("schema", "the batch has no list of events"))?;
-        let offsets = list.value_offsets();
-        let base = offsets.first().copied().unwrap_or(0);
-        let end = offsets.last().copied().unwrap_or(0);
-        let within = |offset: i32| offset.saturating_sub(base).max(0) as u32;
-        self.lists.clear();
-        self.lists.extend((0..list.len()).map(|row| {
-            let start = within(offsets[row]);
-            (start, if list.is_null(row) { start } else { within(offsets[row + 1]) })
-        }));
-        self.rows.clear();
-        for (row, &(start, end)) in (0_u32..).zip(&self.lists) {
-            // What lies between is of null rows, and belongs to nobody.
-            self.rows.resize(start as usize, row);
-            self.rows.resize(end as usize, row);
-        }
-        let total = (end - base) as usize;
-        self.rows.resize(total, 0);
-        let owned: usize = self.lists.iter().map(|&list| range(list).len()).sum();
-        self.owned = (owned < total).then(|| {
-            let mut bits = Bits::default();
-            bits.fill(total, false);
-            self.lists.iter().for_each(|&list| range(list).for_each(|event| bits.set(event)));
-            bits
-        });
-        let rows = list.values().as_struct().slice(base as usize, (end - base) as usize);
-        let times =
-            rows.column_by_name(EVENT_TIME).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
-        let times = times.ok_or_else(|| Fault::permanent("schema", "events have no event_time"))?;
-        if times.null_count() > 0 || rows.null_count() > 0 {
-            return Err(Fault::data("event-null", "an event, or the time of one, is null"));
-        }
-        self.times = times.values().clone();
-        let sorted = self.lists.iter().all(|&list| self.times[range(list)].is_sorted());
-        if !sorted {
-            return Err(Fault::data("event-order", "the events of a profile do not ascend by time"));
-        }
-        Ok(rows)
-    }
-
-    /// Which events lie in which windows, and what each mask has of them.
-    fn cut(&mut self, as_of: i64) {
-        let full = || self.lists.iter().filter(|(start, end)| start < end);
-        let first = full().map(|&(start, _)| self.times[start as usize]).min().unwrap_or(i64::MAX);
-        let last = full().map(|&(_, end)| self.times[end as usize - 1]).max().unwrap_or(i64::MIN);
-        self.last = last;
-        for (window, inside) in self.program.windows.iter().zip(&mut self.windows) {
-            let (after, until) = window.bounds(as_of);
-            if after < first && last <= until {
-                *inside = None;
-                continue;
-            }
-            let bits = inside.get_or_insert_default();
-            if last <= until {
-                bits.pack_each(&self.times, |time| time > after);
-            } else {
-                bits.pack_each(&self.times, |time| time > after && time <= until);
-            }
-        }
-        for (&(mask, window), inside) in self.cuts.iter().zip(&mut self.inside) {
-            match &self.windows[window] {
-                None => *inside = None,
-                Some(bits) => {
-                    let inside = inside.get_or_insert_default();
-                    inside.copy(&self.masks[mask]);
-                    inside.and(bits);
-                }
-            }
-        }
     }
 }
 

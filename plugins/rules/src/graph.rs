@@ -33,8 +33,6 @@ pub(crate) enum Node {
     Arithmetic(ArithmeticOp, Id, Id),
     /// An integer as a decimal.
     Decimal(Id),
-    /// Numbers that are equal where texts are.
-    Codes(Id),
     /// The result of the first condition that is true; none is null.
     Case {
         branches: Vec<(Id, Option<Id>)>,
@@ -51,6 +49,30 @@ pub(crate) enum TextTest {
     /// Sorted.
     In(Vec<String>),
     Like(Pattern),
+}
+
+impl Node {
+    /// The nodes that it is computed from.
+    fn operands(&self) -> impl Iterator<Item = Id> {
+        let (parts, branches, last): (&[Id], &[(Id, Option<Id>)], Option<Id>) = match self {
+            Self::Leaf(_) | Self::Literal(_) => (&[], &[], None),
+            Self::And(parts) | Self::Or(parts) => (parts, &[], None),
+            Self::Not(of)
+            | Self::Is(of, _)
+            | Self::CompareLiteral(_, of, _)
+            | Self::InInts(of, _)
+            | Self::Text(of, _)
+            | Self::Decimal(of)
+            | Self::Reaches(of, _) => (std::slice::from_ref(of), &[], None),
+            Self::Compare(_, left, right)
+            | Self::CompareDays(_, left, right)
+            | Self::Arithmetic(_, left, right) => (std::slice::from_ref(left), &[], Some(*right)),
+            Self::Case { branches, otherwise } => (&[], branches, *otherwise),
+        };
+        let branches =
+            branches.iter().flat_map(|(condition, result)| std::iter::once(*condition).chain(*result));
+        parts.iter().copied().chain(branches).chain(last)
+    }
 }
 
 /// What is read, not computed.
@@ -101,16 +123,32 @@ impl Graph {
         self.nodes.iter().map(|(_, kind)| Vector::of(*kind)).collect()
     }
 
-    /// Computes every node for so many rows; `read` fills those of leaves, `known` is what all profiles gave.
+    /// The nodes that these are made of, and they themselves.
+    pub(crate) fn below(&self, roots: impl Iterator<Item = Id>) -> Vec<bool> {
+        let mut below = vec![false; self.nodes.len()];
+        roots.for_each(|root| below[root] = true);
+        // Operands come before what is made of them.
+        for id in (0..self.nodes.len()).rev() {
+            if below[id] {
+                self.nodes[id].0.operands().for_each(|operand| below[operand] = true);
+            }
+        }
+        below
+    }
+
+    /// Computes the nodes for so many rows, or those that are `wanted`; `read` fills those of leaves, `known` is what all
+    /// profiles gave.
     pub(crate) fn run(
         &self,
         rows: usize,
+        wanted: Option<&[bool]>,
         known: &[Known],
         vectors: &mut [Vector],
         table: &mut Vec<bool>,
         mut read: impl FnMut(&Leaf, &mut Vector) -> Result<()>,
     ) -> Result<()> {
-        for (id, (node, _)) in self.nodes.iter().enumerate() {
+        let wanted = |id: &usize| wanted.is_none_or(|wanted| wanted[*id]);
+        for (id, (node, _)) in self.nodes.iter().enumerate().filter(|(id, _)| wanted(id)) {
             let (done, rest) = vectors.split_at_mut(id);
             match (node, &mut rest[0]) {
                 (Node::Leaf(leaf), out) => read(leaf, out)?,
@@ -173,10 +211,6 @@ fn value(node: &Node, rows: usize, done: &[Vector], out: &mut Vector) {
         (Node::Decimal(of), Vector::Floats(out)) => {
             let Vector::Ints(of) = &done[*of] else { unreachable!("only integers are made decimal") };
             out.fill_with(rows, |row| of.get(row).map(|value| value as f64));
-        }
-        (Node::Codes(of), Vector::Ints(out)) => {
-            let Vector::Texts(of) = &done[*of] else { unreachable!("only text has codes") };
-            of.codes(out);
         }
         (Node::Literal(Literal::Text(text)), Vector::Texts(out)) => out.fill(rows, text),
         _ => unreachable!("not a value: {node:?}"),

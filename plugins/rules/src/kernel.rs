@@ -83,7 +83,7 @@ pub(crate) fn is(test: IsTest, of: &Vector, out: &mut Bools) {
 
 pub(crate) fn compare(op: CompareOp, left: &Vector, right: &Vector, out: &mut Bools) {
     match (left, right) {
-        (Vector::Ints(a), Vector::Ints(b)) => numbers(op, a, b, out, |a, b| a.cmp(&b)),
+        (Vector::Ints(a), Vector::Ints(b)) => ints(op, a, b, out),
         (Vector::Floats(a), Vector::Floats(b)) => numbers(op, a, b, out, compare_floats),
         (Vector::Ints(a), Vector::Floats(b)) => numbers(op, a, b, out, compare_mixed),
         (Vector::Floats(a), Vector::Ints(b)) => numbers(op, a, b, out, |a, b| compare_mixed(b, a).reverse()),
@@ -184,13 +184,50 @@ pub(crate) fn in_ints(of: &Vector, list: &[i64], out: &mut Bools) {
 pub(crate) fn arithmetic(op: ArithmeticOp, left: &Vector, right: &Vector, out: &mut Vector) {
     match (left, right, out) {
         (Vector::Ints(a), Vector::Ints(b), Vector::Ints(out)) => {
-            out.fill_with(a.values.len(), |row| calculate_ints(op, a.get(row)?, b.get(row)?));
+            calculated(a, b, out, |a, b| calculate_ints(op, a, b));
         }
         (Vector::Floats(a), Vector::Floats(b), Vector::Floats(out)) => {
-            out.fill_with(a.values.len(), |row| calculate_floats(op, a.get(row)?, b.get(row)?));
+            calculated(a, b, out, |a, b| calculate_floats(op, a, b));
         }
         _ => unreachable!("both sides are made one type"),
     }
+}
+
+/// Null where a side is, or where there is no result; what is computed of null rows is not looked at.
+fn calculated<T: ArrowNativeType>(
+    a: &Numbers<T>,
+    b: &Numbers<T>,
+    out: &mut Numbers<T>,
+    result: impl Fn(T, T) -> Option<T>,
+) {
+    let values = out.values.clear();
+    out.valid.pack(a.values.len(), |row| {
+        let result = result(a.values[row], b.values[row]);
+        values.push(result.unwrap_or_default());
+        result.is_some()
+    });
+    out.valid.and(&a.valid);
+    out.valid.and(&b.valid);
+}
+
+/// The commonest comparison of two sides; the operator is chosen outside of the loop.
+fn ints(op: CompareOp, a: &Numbers<i64>, b: &Numbers<i64>, out: &mut Bools) {
+    match op {
+        CompareOp::Eq => out.yes.pack_pairs(&a.values, &b.values, |a, b| a == b),
+        CompareOp::NotEq => out.yes.pack_pairs(&a.values, &b.values, |a, b| a != b),
+        CompareOp::Lt => out.yes.pack_pairs(&a.values, &b.values, |a, b| a < b),
+        CompareOp::LtEq => out.yes.pack_pairs(&a.values, &b.values, |a, b| a <= b),
+        CompareOp::Gt => out.yes.pack_pairs(&a.values, &b.values, |a, b| a > b),
+        CompareOp::GtEq => out.yes.pack_pairs(&a.values, &b.values, |a, b| a >= b),
+    }
+    settle_both(a, b, out);
+}
+
+/// Unknown where a side is.
+fn settle_both<A: ArrowNativeType, B: ArrowNativeType>(a: &Numbers<A>, b: &Numbers<B>, out: &mut Bools) {
+    out.yes.and(&a.valid);
+    out.settle(&b.valid);
+    out.no.and(&a.valid);
 }
 
 fn numbers<A: ArrowNativeType, B: ArrowNativeType>(
@@ -201,10 +238,7 @@ fn numbers<A: ArrowNativeType, B: ArrowNativeType>(
     order: impl Fn(A, B) -> Ordering,
 ) {
     out.yes.pack(a.values.len(), |row| op.holds(order(a.values[row], b.values[row])));
-    out.yes.and(&a.valid);
-    out.settle(&b.valid);
-    // Unknown where the left side is.
-    out.no.and(&a.valid);
+    settle_both(a, b, out);
 }
 
 fn with_literal<A: ArrowNativeType>(

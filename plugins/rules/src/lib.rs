@@ -34,6 +34,7 @@ mod sequence;
 mod source;
 mod time;
 mod vector;
+mod wide;
 mod window;
 
 use audience::{Census, Known};
@@ -137,7 +138,7 @@ impl Segmentation for Rules {
 
     fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
         let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
-        evaluator.run(batch)?;
+        evaluator.run_census(batch)?;
         self.census.observe(&evaluator.program, &evaluator.profiles);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Bits, and truth with three values, 64 rows at a time.
 
+use crate::wide::{byte, pack};
 use std::ops::Range;
 
 /// One bit a row; bits behind the last row are zero.
@@ -32,19 +33,69 @@ impl Bits {
         self.len = len;
     }
 
-    /// Replaces all bits by what `bit` says of each value. Truth goes through bytes, which compilers turn into wide
-    /// instructions: several times as fast as [`Self::pack`] where `bit` is a plain comparison.
-    #[inline]
+    /// Replaces all bits by what `bit` says of each value: many times as fast as [`Self::pack`] where `bit` is a plain
+    /// comparison.
+    #[inline(always)]
     pub(crate) fn pack_each<T: Copy>(&mut self, values: &[T], bit: impl Fn(T) -> bool) {
-        self.words.clear();
+        self.room(values.len());
         let (blocks, rest) = values.as_chunks::<64>();
-        self.words.extend(blocks.iter().map(|block| squeeze(&block.map(|value| u8::from(bit(value))))));
-        if !rest.is_empty() {
-            let mut bytes = [0; 64];
-            bytes.iter_mut().zip(rest).for_each(|(byte, value)| *byte = u8::from(bit(*value)));
-            self.words.push(squeeze(&bytes));
+        pack(
+            &mut self.words,
+            #[inline(always)]
+            |at, bytes| match blocks.get(at) {
+                Some(block) => bytes.iter_mut().zip(block).for_each(|(to, value)| *to = byte(bit(*value))),
+                None => bytes.iter_mut().zip(rest).for_each(|(to, value)| *to = byte(bit(*value))),
+            },
+        );
+    }
+
+    /// The same of pairs of values; as many as the shorter list has.
+    #[inline(always)]
+    pub(crate) fn pack_pairs<A: Copy, B: Copy>(
+        &mut self,
+        left: &[A],
+        right: &[B],
+        bit: impl Fn(A, B) -> bool,
+    ) {
+        let rows = left.len().min(right.len());
+        self.room(rows);
+        let ((left, left_rest), (right, right_rest)) =
+            (left[..rows].as_chunks::<64>(), right[..rows].as_chunks::<64>());
+        pack(
+            &mut self.words,
+            #[inline(always)]
+            |at, bytes| match (left.get(at), right.get(at)) {
+                (Some(left), Some(right)) => {
+                    bytes.iter_mut().zip(left).zip(right).for_each(|((to, a), b)| *to = byte(bit(*a, *b)));
+                }
+                _ => {
+                    let pairs = left_rest.iter().zip(right_rest);
+                    bytes.iter_mut().zip(pairs).for_each(|(to, (a, b))| *to = byte(bit(*a, *b)));
+                }
+            },
+        );
+    }
+
+    /// So many bits, whatever they are.
+    fn room(&mut self, len: usize) {
+        self.words.resize(len.div_ceil(64), 0);
+        self.len = len;
+    }
+
+    /// Of each list the first row that is set; `starts` has the first row of each list.
+    ///
+    /// A one that is added behind a start runs through the rows that are neither set nor a start, and stops at the
+    /// first that is: the first of its list, or the start of the next.
+    pub(crate) fn firsts(&mut self, of: &Self, starts: &Self) {
+        self.room(of.len);
+        let (mut shifted_out, mut carry) = (0, false);
+        for ((first, &set), &start) in self.words.iter_mut().zip(&of.words).zip(&starts.words) {
+            let (gaps, runners) = (!(set | start), start & !set);
+            let (sum, over) = gaps.overflowing_add(runners << 1 | shifted_out);
+            let (sum, more) = sum.overflowing_add(u64::from(carry));
+            (shifted_out, carry) = (runners >> 63, over | more);
+            *first = set & (start | sum & !gaps);
         }
-        self.len = values.len();
     }
 
     /// Replaces all bits by one value.
@@ -195,15 +246,6 @@ impl Bits {
     }
 }
 
-/// 64 bytes of 0 or 1 as bits: a multiplication brings the lowest bits of eight bytes into the highest byte.
-#[inline]
-fn squeeze(bytes: &[u8; 64]) -> u64 {
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (eights, _) = bytes.as_chunks::<8>();
-    let bits = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
-    bits.rev().fold(0, |word, byte| word << 8 | byte)
-}
-
 impl Bools {
     pub(crate) fn get(&self, row: usize) -> Option<bool> {
         if self.yes.get(row) { Some(true) } else { self.no.get(row).then_some(false) }
@@ -276,6 +318,41 @@ mod tests {
     }
 
     proptest! {
+        /// Against looking through each list; lists may lie apart and be empty.
+        #[test]
+        fn firsts_are_those_of_each_list(
+            values in proptest::collection::vec(proptest::bool::weighted(0.1), 0..700),
+            cuts in proptest::collection::vec(0usize..700, 0..40),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < values.len()).collect();
+            cuts.sort_unstable();
+            cuts.dedup();
+            let first = cuts.first().copied().unwrap_or(values.len());
+            let values: Vec<bool> = values.iter().enumerate().map(|(row, set)| *set && row >= first).collect();
+            let mut starts = vec![false; values.len()];
+            cuts.iter().for_each(|cut| starts[*cut] = true);
+            let ends = cuts.iter().skip(1).copied().chain([values.len()]);
+            let expected: Vec<usize> =
+                cuts.iter().zip(ends).filter_map(|(start, end)| (*start..end).find(|row| values[*row])).collect();
+            let mut found = Bits::default();
+            found.firsts(&bits(&values), &bits(&starts));
+            prop_assert_eq!(found.ones(0..values.len()).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn pairs_and_single_values_agree_with_a_plain_list(
+            values in proptest::collection::vec((-3..3_i64, -3..3_i64), 0..300),
+        ) {
+            let (left, right): (Vec<i64>, Vec<i64>) = values.iter().copied().unzip();
+            let mut found = Bits::default();
+            found.pack_pairs(&left, &right, |a, b| a < b);
+            prop_assert_eq!(found.ones(0..values.len()).collect::<Vec<_>>(),
+                (0..values.len()).filter(|&row| left[row] < right[row]).collect::<Vec<_>>());
+            found.pack_each(&left, |a| a > 0);
+            prop_assert_eq!(found.ones(0..values.len()).collect::<Vec<_>>(),
+                (0..values.len()).filter(|&row| left[row] > 0).collect::<Vec<_>>());
+        }
+
         #[test]
         fn ranges_agree_with_a_plain_list(
             values in proptest::collection::vec(any::<bool>(), 0..300), a in 0usize..300, b in 0usize..300,

@@ -8,11 +8,21 @@ use std::ops::Range;
 pub(crate) struct Finder {
     /// For each step the events that lead to it, one row a step; of all that do, those that begin last.
     chains: Vec<usize>,
+    /// The events of any step.
+    any: Bits,
 }
 
 impl Finder {
+    /// Makes ready for sequences of these steps.
+    pub(crate) fn begin(&mut self, steps: &[&Bits]) {
+        if let Some((first, rest)) = steps.split_first() {
+            self.any.copy(first);
+            rest.iter().for_each(|step| self.any.or(step));
+        }
+    }
+
     /// The events of the first sequence that is complete: in order, each of another step, the last at most `within_us`
-    /// after the first. Looks at each event once.
+    /// after the first. Looks at each event of a step once; the steps are those of [`Self::begin`].
     pub(crate) fn find(
         &mut self,
         steps: &[&Bits],
@@ -22,9 +32,10 @@ impl Finder {
     ) -> Option<&[usize]> {
         let (count, mut reached) = (steps.len(), 0);
         let start = steps.first()?.first(events.clone())?;
-        self.chains.clear();
-        self.chains.resize(count * count, 0);
-        for event in start..events.end {
+        let Self { chains, any } = self;
+        chains.clear();
+        chains.resize(count * count, 0);
+        for event in any.ones(start..events.end) {
             // The last step first, so that no event is two steps.
             for step in (0..count.min(reached + 1)).rev() {
                 if !steps[step].get(event) {
@@ -32,13 +43,13 @@ impl Finder {
                 }
                 if step > 0 {
                     let before = (step - 1) * count;
-                    self.chains.copy_within(before..before + step, step * count);
+                    chains.copy_within(before..before + step, step * count);
                 }
-                self.chains[step * count + step] = event;
+                chains[step * count + step] = event;
                 reached = reached.max(step + 1);
-                let first = self.chains[step * count];
+                let first = chains[step * count];
                 if step + 1 == count && times[event].saturating_sub(times[first]) <= within_us {
-                    return Some(&self.chains[step * count..]);
+                    return Some(&chains[step * count..]);
                 }
             }
         }
@@ -65,6 +76,7 @@ mod tests {
             }
             let steps: Vec<&Bits> = steps.iter().collect();
             let mut finder = Finder::default();
+            finder.begin(&steps);
             let found = finder.find(&steps, &times, 0..times.len(), within).map(<[usize]>::to_vec);
             fn any(chain: &mut Vec<usize>, count: usize, times: &[i64], within: i64, is: &dyn Fn(usize, usize) -> bool) -> bool {
                 if chain.len() == count {

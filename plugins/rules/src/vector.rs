@@ -3,6 +3,7 @@
 use crate::{
     ast::Type,
     logic::{Bits, Bools},
+    wide::wide,
 };
 use arrow::{
     array::{Array, AsArray, StringArray},
@@ -278,19 +279,35 @@ impl Texts {
         }
     }
 
-    /// Numbers that are equal where the texts are.
-    pub(crate) fn codes(&self, out: &mut Numbers<i64>) {
-        let mut seen: HashMap<&str, i64> = HashMap::new();
+    /// For each row a number that is the same where the texts are, and how many there are; of rows that are null, any.
+    pub(crate) fn codes(&self) -> (Vec<u32>, usize) {
+        let mut seen: HashMap<&str, u32> = HashMap::new();
         let mut code = |text| {
-            let next = seen.len() as i64;
+            let next = seen.len() as u32;
             *seen.entry(text).or_insert(next)
         };
-        if matches!(self.column.keys, Keys::Plain) || self.rows.is_some() {
-            return out.fill_with(self.valid.len(), |row| self.get(row).map(&mut code));
+        let rows = 0..self.valid.len();
+        let codes = if matches!(self.column.keys, Keys::Plain) || self.rows.is_some() {
+            rows.map(|row| self.get(row).map_or(0, &mut code)).collect()
+        } else {
+            let table: Vec<u32> = self.column.values.iter().map(|value| value.map_or(0, &mut code)).collect();
+            let code = |row| table.get(self.column.code(row)).copied().unwrap_or(0);
+            rows.map(code).collect()
+        };
+        (codes, seen.len())
+    }
+
+    /// For each row the place of its text in a dictionary of at most 256, and for each place a number that is the same
+    /// where the texts are; none where texts are not coded so.
+    pub(crate) fn bytes(&self) -> Option<(&[u8], [u8; NARROW])> {
+        let (Keys::U8(keys), None) = (&self.column.keys, &self.rows) else { return None };
+        let mut seen: HashMap<&str, u8> = HashMap::new();
+        let mut same = [0; NARROW];
+        for (same, text) in same.iter_mut().zip(self.column.values.iter()) {
+            let next = seen.len() as u8;
+            *same = text.map_or(0, |text| *seen.entry(text).or_insert(next));
         }
-        let values = &self.column.values;
-        let table: Vec<i64> = values.iter().map(|value| value.map_or(-1, &mut code)).collect();
-        out.fill_with(self.valid.len(), |row| self.valid.get(row).then(|| table[self.column.code(row)]));
+        Some((keys, same))
     }
 
     fn load(&mut self, array: &dyn Array) -> Result<()> {
@@ -326,9 +343,8 @@ impl TextColumn {
                 DataType::UInt32 => {
                     let array = array.as_dictionary::<UInt32Type>();
                     let keys = array.keys().values();
-                    let narrow = || keys.iter().map(|&code| code as u8).collect::<Vec<u8>>();
                     let small = array.values().len() <= NARROW;
-                    let keys = if small { Keys::U8(narrow().into()) } else { Keys::U32(keys.clone()) };
+                    let keys = if small { Keys::U8(narrow(keys).into()) } else { Keys::U32(keys.clone()) };
                     (keys, array.values())
                 }
                 _ => return None,
@@ -363,19 +379,39 @@ impl Default for TextColumn {
     }
 }
 
-/// One comparison for all rows where few codes hold, which is the common case; else a table of all codes.
+/// Comparisons of all rows where few codes hold, which is the common case; else a table of all codes.
 fn look_up_bytes(keys: &[u8], table: &[bool], out: &mut Bits) {
-    let mut codes = (0..=u8::MAX).zip(table).filter(|(_, holds)| **holds).map(|(code, _)| code);
-    match (codes.next(), codes.next(), codes.next()) {
-        (None, ..) => out.fill(keys.len(), false),
-        (Some(only), None, _) => out.pack_each(keys, |key| key == only),
-        (Some(one), Some(two), None) => out.pack_each(keys, |key| key == one || key == two),
+    let codes: Vec<u8> =
+        (0..=u8::MAX).zip(table).filter(|(_, holds)| **holds).map(|(code, _)| code).collect();
+    match codes[..] {
+        [] => out.fill(keys.len(), false),
+        [only] => out.pack_each(keys, |key| key == only),
+        [one, two] => out.pack_each(keys, |key| (key == one) | (key == two)),
+        [one, .., last] if codes.len() <= 8 => {
+            let mut few = [one; 8];
+            few[..codes.len()].copy_from_slice(&codes);
+            let [a, b, c, d, e, f, g, _] = few;
+            out.pack_each(keys, |key| {
+                ((key == a) | (key == b) | (key == c) | (key == d))
+                    | ((key == e) | (key == f) | (key == g) | (key == last))
+            });
+        }
         _ => {
             let mut all = [false; NARROW];
             all[..table.len().min(NARROW)].copy_from_slice(&table[..table.len().min(NARROW)]);
             out.pack_each(keys, |key| all[usize::from(key)]);
         }
     }
+}
+
+/// Codes of a short dictionary; those of null rows may be anything, before and after.
+fn narrow(codes: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0; codes.len()];
+    wide(
+        #[inline(always)]
+        || bytes.iter_mut().zip(codes).for_each(|(byte, code)| *byte = *code as u8),
+    );
+    bytes
 }
 
 fn load_valid(out: &mut Bits, nulls: Option<&NullBuffer>, rows: usize) {

@@ -1,6 +1,6 @@
 //! Windows of time: which events a call looks at, as bounds on event time, and when events come and go.
 
-use crate::calendar::{Unit, Zone};
+use crate::calendar::{DAY_US, Unit, Zone};
 
 mod text;
 
@@ -24,8 +24,6 @@ pub(crate) struct Shift<'a> {
     /// When the period with the moment ends.
     turn_us: Option<i64>,
 }
-
-const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 impl Window {
     /// All events up to `as_of`.

@@ -38,12 +38,6 @@ impl Program {
                 (call.function, kind)
             }
         };
-        let column = match column {
-            Some(text) if function == Function::CountDistinct && self.events.kind(text) == Type::Text => {
-                Some(self.events.add(Node::Codes(text), Type::Int))
-            }
-            column => column,
-        };
         let zone = match call.column.as_ref().map(|column| &column.kind) {
             Some(ExprKind::Day(zone)) => Some(zone.clone()),
             _ => None,

@@ -1,7 +1,7 @@
 //! When answers change with no new event: windows move, ages grow.
 
 use super::{Evaluator, NEVER};
-use crate::{aggregate::range, kernel};
+use crate::kernel;
 use arrow::array::RecordBatch;
 
 impl Evaluator {
@@ -34,9 +34,9 @@ impl Evaluator {
             }
             self.note_firsts(|time| shift.leaves_us(time).unwrap_or(NEVER));
         }
-        if self.last > until {
+        if self.ticks.last() > until {
             self.unite(at);
-            self.later.pack_each(&self.times, |time| time > until);
+            self.ticks.after(&self.times, until, &mut self.later, &mut self.firsts);
             self.union.and(&self.later);
             self.note_firsts(|time| shift.enters_us(time).unwrap_or(NEVER));
         }
@@ -52,17 +52,11 @@ impl Evaluator {
 
     /// The first event of each profile in `union` changes its answer at `moment(time)`.
     fn note_firsts(&mut self, moment: impl Fn(i64) -> i64) {
-        let Self { union, next, lists, rows, times, .. } = self;
-        if union.total() < lists.len() {
-            return union.each(|event| {
-                let next = &mut next[rows[event] as usize];
-                *next = (*next).min(moment(times[event]));
-            });
-        }
-        for (next, &list) in next.iter_mut().zip(lists.iter()) {
-            if let Some(event) = union.first(range(list)) {
-                *next = (*next).min(moment(times[event]));
-            }
-        }
+        let Self { union, firsts, starts, next, rows, times, .. } = self;
+        firsts.firsts(union, starts);
+        firsts.each(|event| {
+            let next = &mut next[rows[event] as usize];
+            *next = (*next).min(moment(times[event]));
+        });
     }
 }
