@@ -6,15 +6,15 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 /// Identifiers that are kept at most, and bytes of them.
 const MOST: usize = 8_000_000;
 const MOST_BYTES: usize = 512 << 20;
-/// Profile and length before the bytes.
+/// Profile and length before the bytes; what a place counts in, so that a large step finds room.
 const HEAD: usize = 8;
 
 /// Identifiers and the profile that each was given.
 #[derive(Debug)]
 pub(super) struct Known {
-    /// Of each identifier its profile, its length, itself.
+    /// Of each identifier its profile, its length, itself, and zeros up to a multiple of eight.
     bytes: Vec<u8>,
-    /// Hash and place behind the head; a power of two, at most three quarters used. No place is 0.
+    /// Hash, and place behind the head in eights of bytes; a power of two, at most three quarters used. No place is 0.
     slots: Vec<(u32, u32)>,
     len: usize,
     /// Another one in each process, so that nobody can choose identifiers that collide.
@@ -44,8 +44,9 @@ impl Known {
         let slot = self.slot(hash, None);
         self.bytes.extend(profile.to_le_bytes());
         self.bytes.extend((key.len() as u32).to_le_bytes());
-        let place = self.bytes.len() as u32;
+        let place = (self.bytes.len() / HEAD) as u32;
         self.bytes.extend(key);
+        self.bytes.resize(self.bytes.len().next_multiple_of(HEAD), 0);
         self.slots[slot] = (hash, place);
         self.len += 1;
         place
@@ -53,7 +54,7 @@ impl Known {
 
     /// The identifier at a place, and its profile.
     pub(super) fn at(&self, place: u32) -> (&[u8], u32) {
-        let start = place as usize;
+        let start = place as usize * HEAD;
         let number = |at: usize| {
             let bytes = &self.bytes[at..at + 4];
             u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])

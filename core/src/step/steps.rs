@@ -123,7 +123,8 @@ impl Run<'_> {
         // What this step brought is not committed yet, and others cannot see it.
         let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
         if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
-            if self.segments.needs_commit() {
+            if self.segments.is_stale() {
+                // A full pass elsewhere, and the record of a definition, go by what is committed.
                 self.store.settle()?;
             }
             let profiles = std::mem::take(&mut self.waiting) | self.segments.due(moment.as_of_us);
