@@ -151,7 +151,9 @@ impl Evaluator {
         let Steps { masks, window, within_us } = self.program.sequences[sequence].clone();
         let steps: Vec<&Bits> = masks.iter().map(|&mask| self.inside(mask, window)).collect();
         let list = range(self.lists.first().copied()?);
-        Finder::default().find(&steps, &self.times, list, within_us).map(<[usize]>::to_vec)
+        let mut finder = Finder::default();
+        finder.begin(&steps);
+        finder.find(&steps, &self.times, list, within_us).map(<[usize]>::to_vec)
     }
 
     /// Computes every node for a batch.
