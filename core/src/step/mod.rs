@@ -18,12 +18,11 @@ use crate::{
     plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::{Segments, applied::Record, bitmap, bytes, engine::Engine},
+    segment::{Segments, applied::Record, bitmap, engine::Engine},
     store::{Store, tables},
 };
-use chain::{Carried, Chain, Load};
-use intake::{Bound, Gathering};
-use kindred_plugin_api::Reject;
+use chain::Chain;
+use intake::Bound;
 use roaring::RoaringBitmap;
 use std::{
     collections::BTreeMap,
