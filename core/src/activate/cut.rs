@@ -203,7 +203,7 @@ fn rows(
     profiles: &[u32],
     as_of_us: i64,
 ) -> Result<RecordBatch> {
-    let mut records: Vec<Arc<Profile>> = Vec::with_capacity(profiles.len());
+    let mut records: Vec<Profile> = Vec::with_capacity(profiles.len());
     for profile in profiles {
         records.push(store.profiles.get(&store.tables, *profile)?);
     }
@@ -213,7 +213,7 @@ fn rows(
         same(segment),
         same(operation),
         Arc::new(UInt32Array::from(profiles.to_vec())),
-        identifiers(records.iter().map(|r| &**r)),
+        identifiers(records.iter()),
         Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),
         Arc::new(since),
     ];

@@ -1,13 +1,15 @@
-//! `kindred bench`: how quickly this machine answers for the stored profiles. Nothing is committed and nothing sent.
+//! `kindred bench`: how quickly this machine answers for the stored profiles, and how long a step takes. Nothing is
+//! committed and nothing sent; steps are taken on a copy of the store.
 
 use super::{File, Outcome, load, out::say, print_json, table};
 use crate::{
-    Result,
+    Error, Result,
+    config::Pipeline,
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::{Segments, overlap::overlaps},
-    step::moment,
-    store::Store,
+    step::{drill, moment},
+    store::{self, Store},
 };
 use clap::Args;
 use serde::Serialize;
@@ -24,6 +26,16 @@ pub(super) struct Options {
     /// Passes over all profiles; the first one warms up and does not count.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
+    /// Instead of passes, take so many steps on a copy of the store, beside it and removed again.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// Events of one step; each is a stored one that happens again now.
+    #[arg(long, value_name = "N", default_value_t = 1_000, requires = "steps",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    events: u32,
+    /// Which stored events happen again.
+    #[arg(long, value_name = "WHICH", default_value = "events", requires = "steps")]
+    draw: drill::Draw,
 }
 
 /// What was measured; seconds, each the median of the runs.
@@ -48,6 +60,15 @@ struct Figures {
 
 pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
+    if let Some(steps) = options.steps {
+        let figures = steps_of(&pipeline, registry, steps, (options.events, options.draw))?;
+        if json {
+            print_json(&figures)
+        } else {
+            print_steps(&figures)
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let begun = Instant::now();
     let mut store = Store::existing(&pipeline.store)?;
     let opened = begun.elapsed();
@@ -81,6 +102,78 @@ pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outco
         print(&figures);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long a step takes, in milliseconds: from its events to the durable enter and exit.
+#[derive(Debug, Serialize)]
+struct StepFigures {
+    steps: usize,
+    events_per_step: u32,
+    segments: usize,
+    /// The first step after a start, which is not among the others.
+    first_ms: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    events_per_second: f64,
+    /// Enters and exits of all steps.
+    moved: u64,
+    peak_mib: u64,
+}
+
+fn steps_of(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    steps: u32,
+    drawn: (u32, drill::Draw),
+) -> Result<StepFigures> {
+    let beside = pipeline.store.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let beside = beside.unwrap_or_else(|| std::path::Path::new("."));
+    if !Store::is_at(&pipeline.store) {
+        Store::existing(&pipeline.store)?;
+    }
+    let folder =
+        tempfile::Builder::new().prefix("kindred-bench-").tempdir_in(beside).map_err(Error::io(beside))?;
+    let copy = Pipeline { store: folder.path().join("store"), ..pipeline.clone() };
+    store::clone::clone(&pipeline.store, &copy.store)?;
+    let drilled = drill::drill(&copy, registry, steps, drawn)?;
+    let mut times: Vec<f64> = drilled.steps.iter().map(|step| step.as_secs_f64() * 1e3).collect();
+    times.sort_unstable_by(f64::total_cmp);
+    let rank = |share: f64| times[((times.len() as f64 * share).ceil() as usize).clamp(1, times.len()) - 1];
+    let seconds = times.iter().sum::<f64>() / 1e3;
+    Ok(StepFigures {
+        steps: times.len(),
+        events_per_step: drawn.0,
+        segments: pipeline.segments.len(),
+        first_ms: drilled.first.as_secs_f64() * 1e3,
+        p50_ms: rank(0.5),
+        p99_ms: rank(0.99),
+        max_ms: rank(1.0),
+        events_per_second: times.len() as f64 * f64::from(drawn.0) / seconds,
+        moved: drilled.moved,
+        peak_mib: peak_mib(),
+    })
+}
+
+fn print_steps(figures: &StepFigures) {
+    say!(
+        "{} steps of {} events, {} segments",
+        number(figures.steps as u64),
+        number(figures.events_per_step.into()),
+        figures.segments
+    );
+    let ms = |figure: f64| format!("{figure:.1} ms");
+    let rows = [
+        ("half of the steps, at most", ms(figures.p50_ms)),
+        ("99 of 100, at most", ms(figures.p99_ms)),
+        ("the slowest", ms(figures.max_ms)),
+        ("the first after a start", ms(figures.first_ms)),
+        ("events a second", number(figures.events_per_second as u64)),
+        ("enters and exits", number(figures.moved)),
+        ("peak memory", format!("{} MiB", number(figures.peak_mib))),
+    ];
+    let rows = rows.into_iter().map(|(what, figure)| vec![what.to_owned(), figure]).collect();
+    table::print("", &["", ">"], rows);
 }
 
 fn pass(segments: &mut Segments, store: &mut Store, moment: Moment) -> Result<Duration> {

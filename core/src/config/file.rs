@@ -77,7 +77,7 @@ pub(super) struct PipelineTable {
     /// old data), or a moment such as `2026-01-31T00:00:00Z`.
     #[serde(default = "clock")]
     pub(super) clock: String,
-    /// Rows that one step takes from each source.
+    /// Rows that are taken from each source at once; a step takes up to eight times as many while more wait.
     #[serde(default = "step_rows")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) step_rows: usize,

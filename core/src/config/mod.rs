@@ -84,7 +84,7 @@ pub struct Pipeline {
     pub retention_us: i64,
     /// What `as_of` is; `pipeline.clock`.
     pub clock: Clock,
-    /// Rows that one step takes from each source; `pipeline.step_rows`, default 65,536.
+    /// Rows that are taken from each source at once; `pipeline.step_rows`, default 65,536.
     pub step_rows: usize,
     /// Namespaces whose raw values may be stored (`email`, `phone`); `pipeline.raw_identifiers`, default none.
     pub raw_identifiers: Vec<String>,

@@ -4,30 +4,36 @@
 //! Profiles are dense numbers. Events of a merged profile stay where they are and are found through
 //! [`Identity::merged_into`].
 
+mod known;
+
 use crate::{
     Result,
     profile::Profiles,
     store::tables::{self, Change, Tables, number, profile_key},
 };
+use known::Known;
 use roaring::RoaringBitmap;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::RangeInclusive,
 };
 
-/// Identifiers kept in memory; beyond this they are read from the database again.
-const RESIDENT: usize = 4_000_000;
 const NEXT: &str = "next-profile";
 
 /// The identifiers of a store.
 #[derive(Debug, Default)]
 pub struct Identity {
     next: u32,
-    resident: HashMap<Box<[u8]>, u32>,
+    known: Known,
+    /// The database knows none that `known` does not.
+    complete: bool,
     merged: HashMap<u32, u32>,
     numbers: BTreeMap<u32, Vec<u32>>,
-    fresh: BTreeMap<Box<[u8]>, u32>,
+    /// Places of what the next commit has to say.
+    fresh: Vec<u32>,
     fresh_merges: Vec<(u32, u32)>,
+    /// The key that is looked up.
+    key: Vec<u8>,
 }
 
 impl Identity {
@@ -36,7 +42,8 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub fn open(tables: &Tables) -> Result<Self> {
-        let mut identity = Self { next: tables::read(&tables.meta, NEXT)?.unwrap_or(0), ..Self::default() };
+        let next = tables::read(&tables.meta, NEXT)?.unwrap_or(0);
+        let mut identity = Self { next, complete: next == 0, ..Self::default() };
         for (from, into) in tables::scan(&tables.merged, [])? {
             if let (Some(from), Some(into)) = (number(&from), number(&into)) {
                 identity.merged.insert(from, into);
@@ -100,8 +107,7 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub fn find(&mut self, tables: &Tables, namespace: &str, value: &str) -> Result<Option<u32>> {
-        let key = key(namespace, value);
-        Ok(self.lookup(tables, &key)?.map(|profile| self.canonical(profile)))
+        Ok(self.lookup(tables, namespace, value)?.map(|profile| self.canonical(profile)))
     }
 
     /// The profile of identifiers that came together; makes or merges profiles where needed.
@@ -117,8 +123,12 @@ impl Identity {
         let mut found: Vec<u32> = Vec::new();
         let mut unknown: Vec<&(&str, &str)> = Vec::new();
         for pair in identifiers {
-            match self.lookup(tables, &key(pair.0, pair.1))? {
-                Some(profile) => found.push(self.canonical(profile)),
+            match self.find(tables, pair.0, pair.1)? {
+                // Most rows bring one identifier, and most of those are known.
+                Some(profile) if identifiers.len() == 1 => {
+                    return Ok(Resolved { profile, merged: Vec::new() });
+                }
+                Some(profile) => found.push(profile),
                 None => unknown.push(pair),
             }
         }
@@ -126,13 +136,16 @@ impl Identity {
         found.dedup();
         let profile = found.first().copied().unwrap_or_else(|| {
             self.next += 1;
+            profiles.create(self.next - 1);
             self.next - 1
         });
         for (namespace, value) in unknown {
-            let key = key(namespace, value);
-            self.fresh.insert(key.clone(), profile);
-            self.resident.insert(key, profile);
-            profiles.edit(tables, profile)?.identifiers.insert(((*namespace).into(), (*value).into()));
+            self.spell(namespace, value);
+            // One row may name an identifier twice.
+            if self.known.get(&self.key).is_none() {
+                self.fresh.push(self.known.insert(&self.key, profile));
+                profiles.edit(tables, profile)?.identifiers.insert(((*namespace).into(), (*value).into()));
+            }
         }
         let merged: Vec<u32> = found.iter().skip(1).copied().collect();
         for from in &merged {
@@ -145,25 +158,46 @@ impl Identity {
 
     /// Puts what is new into the step's commit.
     pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
-        for (key, profile) in std::mem::take(&mut self.fresh) {
-            change.put_bytes(&tables.identifiers, &key, profile_key(profile));
+        // In the order of the keys, because that is how the database takes them quickest.
+        let mut fresh: Vec<(&[u8], u32)> = self.fresh.iter().map(|place| self.known.at(*place)).collect();
+        fresh.sort_unstable();
+        for (key, profile) in fresh {
+            change.put_bytes(&tables.identifiers, key, profile_key(profile));
         }
+        self.fresh.clear();
         for (from, into) in self.fresh_merges.drain(..) {
             change.put_bytes(&tables.merged, profile_key(from), profile_key(into));
-        }
-        if self.resident.len() > RESIDENT {
-            self.resident.clear();
         }
         change.put(&tables.meta, NEXT, &self.next)
     }
 
-    fn lookup(&mut self, tables: &Tables, key: &[u8]) -> Result<Option<u32>> {
-        if let Some(profile) = self.resident.get(key) {
-            return Ok(Some(*profile));
+    /// True when so many are in memory that they should be let go once all is committed.
+    pub(crate) fn is_full(&self) -> bool {
+        self.known.is_full()
+    }
+
+    /// Lets the identifiers in memory go; they are read from the database again.
+    pub(crate) fn forget(&mut self) {
+        (self.known, self.complete) = (Known::default(), false);
+    }
+
+    /// Makes an identifier the key.
+    fn spell(&mut self, namespace: &str, value: &str) {
+        self.key.clear();
+        self.key.extend_from_slice(namespace.as_bytes());
+        self.key.push(0);
+        self.key.extend_from_slice(value.as_bytes());
+    }
+
+    fn lookup(&mut self, tables: &Tables, namespace: &str, value: &str) -> Result<Option<u32>> {
+        self.spell(namespace, value);
+        let known = self.known.get(&self.key);
+        if known.is_some() || self.complete {
+            return Ok(known);
         }
-        let found = tables.identifiers.get(key)?.and_then(|bytes| number(&bytes));
+        let found = tables.identifiers.get(&self.key)?.and_then(|bytes| number(&bytes));
         if let Some(profile) = found {
-            self.resident.insert(key.into(), profile);
+            self.known.insert(&self.key, profile);
         }
         Ok(found)
     }
@@ -183,10 +217,6 @@ pub struct Resolved {
     pub profile: u32,
     /// Profiles that were merged into it by this row.
     pub merged: Vec<u32>,
-}
-
-fn key(namespace: &str, value: &str) -> Box<[u8]> {
-    [namespace.as_bytes(), &[0], value.as_bytes()].concat().into()
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ pub fn build(
             names::IDENTIFIERS => {
                 let records = profiles.iter().map(|p| store.profiles.get(&store.tables, *p));
                 let records = records.collect::<Result<Vec<_>>>()?;
-                identifiers(records.iter().map(|r| &**r))
+                identifiers(records.iter())
             }
             CONSENT => consent(profiles.iter().map(|p| store.profiles.consents(*p)))?,
             names::EVENTS => {

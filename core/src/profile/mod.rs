@@ -11,15 +11,17 @@ use crate::{
     },
 };
 use arrow::array::ArrayRef;
+use fjall::{Keyspace, Slice};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Weak},
 };
 use table::Table;
 
-/// Profiles kept in memory; beyond this they are read from the database again.
-const RESIDENT: usize = 1_000_000;
+/// Neighbouring profiles that are read from the database together, where at least so many of them are wanted.
+const PAGE: u32 = 256;
+const MANY: usize = 8;
 const META: &str = "attribute-columns";
 
 /// What is known of one profile.
@@ -118,22 +120,38 @@ impl Profile {
 /// The profiles of a store.
 #[derive(Debug, Default)]
 pub struct Profiles {
-    resident: HashMap<u32, Arc<Profile>>,
-    changed: BTreeSet<u32>,
-    /// What was edited and is not in `table` yet.
-    stale: BTreeSet<u32>,
+    edited: BTreeMap<u32, Edited>,
+    /// Edited and not in `table` yet.
+    stale: Vec<u32>,
+    /// What commits say that are under way, oldest first; what they say is in the database once it is not here.
+    saved: Vec<Weak<BTreeMap<u32, Edited>>>,
+    /// Known to be vouched for.
+    vouched: Bits,
     table: Table,
     attributes: BTreeMap<String, ColumnType>,
     attributes_changed: bool,
 }
 
+/// Profiles that a commit changes; let go when it is made.
+pub(crate) type Saved = Arc<BTreeMap<u32, Edited>>;
+
+/// A profile that this step changes.
+#[derive(Debug, Default)]
+pub(crate) struct Edited {
+    record: Profile,
+    /// As it was, to tell an edit that changed nothing.
+    before: Option<Slice>,
+    stale: bool,
+}
+
 impl Profiles {
-    /// Loads the attribute columns.
+    /// Loads the attribute columns; `next` is the first profile that was never made.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn open(tables: &Tables) -> Result<Self> {
-        Ok(Self { attributes: tables::read(&tables.meta, META)?.unwrap_or_default(), ..Self::default() })
+    pub fn open(tables: &Tables, next: u32) -> Result<Self> {
+        let attributes = tables::read(&tables.meta, META)?.unwrap_or_default();
+        Ok(Self { attributes, table: Table::new(next), ..Self::default() })
     }
 
     /// Names and types of attributes, sorted.
@@ -154,14 +172,22 @@ impl Profiles {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn get(&mut self, tables: &Tables, profile: u32) -> Result<Arc<Profile>> {
-        if let Some(found) = self.resident.get(&profile) {
-            return Ok(found.clone());
+    pub fn get(&self, tables: &Tables, profile: u32) -> Result<Profile> {
+        if let Some(edited) = self.edited.get(&profile) {
+            return Ok(edited.record.clone());
         }
-        let found: Arc<Profile> =
-            Arc::new(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default());
-        self.resident.insert(profile, found.clone());
-        Ok(found)
+        if let Some(saved) = self.saved(profile) {
+            return Ok(saved);
+        }
+        Ok(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default())
+    }
+
+    /// A profile that was never there before, to be changed.
+    pub fn create(&mut self, profile: u32) -> &mut Profile {
+        self.stale.push(profile);
+        let edited = self.edited.entry(profile).or_default();
+        edited.stale = true;
+        &mut edited.record
     }
 
     /// A profile to change; the change is saved with the step.
@@ -169,10 +195,41 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn edit(&mut self, tables: &Tables, profile: u32) -> Result<&mut Profile> {
-        self.get(tables, profile)?;
-        self.changed.insert(profile);
-        self.stale.insert(profile);
-        Ok(Arc::make_mut(self.resident.entry(profile).or_default()))
+        if !self.edited.contains_key(&profile) {
+            let edited = match self.saved(profile) {
+                Some(record) => Edited { record, ..Edited::default() },
+                None => {
+                    let before = tables.profiles.get(profile_key(profile))?;
+                    let record = before.as_ref().map(|bytes| postcard::from_bytes(bytes)).transpose()?;
+                    Edited { record: record.unwrap_or_default(), before, stale: false }
+                }
+            };
+            self.edited.insert(profile, edited);
+        }
+        let edited = self.edited.entry(profile).or_default();
+        if !std::mem::replace(&mut edited.stale, true) {
+            self.stale.push(profile);
+        }
+        Ok(&mut edited.record)
+    }
+
+    /// Notes that the operator vouches for a profile; false when that was known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn vouch(&mut self, tables: &Tables, profile: u32) -> Result<bool> {
+        if self.vouched.contains(profile) {
+            return Ok(false);
+        }
+        let known = match self.edited.get(&profile) {
+            Some(edited) => edited.record.vouched,
+            None => self.arrive(tables, profile)?,
+        };
+        if !known {
+            self.edit(tables, profile)?.vouched = true;
+        }
+        self.vouched.insert(profile);
+        Ok(!known)
     }
 
     /// Makes attributes and consent of some profiles ready for [`Self::column`] and [`Self::consents`].
@@ -180,27 +237,31 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn prepare(&mut self, tables: &Tables, profiles: &[u32]) -> Result<()> {
-        for profile in std::mem::take(&mut self.stale) {
-            if self.table.missing(profile).is_none() {
-                let record = self.get(tables, profile)?;
-                self.table.set(profile, &record, &self.attributes);
+        self.refresh();
+        let missing: Vec<u32> = profiles.iter().copied().filter(|p| !self.table.is_here(*p)).collect();
+        for near in missing.chunk_by(|a, b| a / PAGE == b / PAGE) {
+            if near.len() < MANY {
+                for profile in near {
+                    self.arrive(tables, *profile)?;
+                }
+                continue;
             }
-        }
-        for profile in profiles {
-            let Some(page) = self.table.missing(*profile) else { continue };
+            let page = near[0] / PAGE * PAGE..(near[0] / PAGE).saturating_add(1).saturating_mul(PAGE);
+            // Before the database is read, because afterwards it may be too late.
+            let saved: Vec<Saved> = self.saved.iter().filter_map(Weak::upgrade).collect();
             for entry in tables.profiles.range(profile_key(page.start)..profile_key(page.end)) {
                 let (key, value) = entry.into_inner()?;
                 if let Some(number) = tables::number(&key) {
                     self.table.read(number, &value, &self.attributes)?;
                 }
             }
-            // What this step changed is not in the database yet.
-            for number in self.changed.range(page.clone()) {
-                if let Some(record) = self.resident.get(number) {
-                    self.table.set(*number, record, &self.attributes);
+            // What this step changed is not in the database yet, nor may be what the last one did.
+            for changed in saved.iter().map(|saved| &**saved).chain([&self.edited]) {
+                for (number, edited) in changed.range(page.clone()) {
+                    self.table.set(*number, &edited.record, &self.attributes);
                 }
             }
-            self.table.loaded(&page);
+            self.table.arrived(page);
         }
         Ok(())
     }
@@ -225,12 +286,12 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn merge(&mut self, tables: &Tables, from: u32, into: u32) -> Result<()> {
-        let old = self.get(tables, from)?;
-        *self.edit(tables, from)? = Profile::default();
+        let old = std::mem::take(self.edit(tables, from)?);
+        self.vouched.remove(from);
         let new = self.edit(tables, into)?;
-        new.identifiers.extend(old.identifiers.iter().cloned());
-        for (name, attribute) in &old.attributes {
-            new.set(name, attribute.value.clone(), attribute.since_us);
+        new.identifiers.extend(old.identifiers);
+        for (name, attribute) in old.attributes {
+            new.set(&name, attribute.value, attribute.since_us);
         }
         if let Some(consent) = old.consent {
             new.consent_given(consent.granted, consent.since_us);
@@ -239,19 +300,88 @@ impl Profiles {
         Ok(())
     }
 
-    /// Puts what changed into the step's commit.
-    pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<()> {
-        for profile in std::mem::take(&mut self.changed) {
-            if let Some(record) = self.resident.get(&profile) {
-                change.put(&tables.profiles, profile_key(profile), &**record)?;
-            }
-        }
+    /// Puts what changed into the step's commit: attribute columns now, and profiles when it is made, by [`put`].
+    pub(crate) fn save(&mut self, tables: &Tables, change: &mut Change) -> Result<Saved> {
+        self.refresh();
         if std::mem::take(&mut self.attributes_changed) {
             change.put(&tables.meta, META, &self.attributes)?;
         }
-        if self.resident.len() > RESIDENT {
-            self.resident.clear();
+        let saved = Arc::new(std::mem::take(&mut self.edited));
+        self.saved.retain(|saved| saved.strong_count() > 0);
+        self.saved.push(Arc::downgrade(&saved));
+        Ok(saved)
+    }
+
+    /// Brings what was edited into the table, where its profiles are.
+    fn refresh(&mut self) {
+        for profile in self.stale.drain(..) {
+            if let Some(edited) = self.edited.get_mut(&profile)
+                && std::mem::take(&mut edited.stale)
+                && self.table.is_here(profile)
+            {
+                self.table.set(profile, &edited.record, &self.attributes);
+            }
         }
-        Ok(())
+    }
+
+    /// Brings a profile into the table; answers whether it is vouched for.
+    fn arrive(&mut self, tables: &Tables, profile: u32) -> Result<bool> {
+        let edited = self.edited.get(&profile).map(|edited| edited.record.clone());
+        if let Some(record) = edited.or_else(|| self.saved(profile)) {
+            self.table.set(profile, &record, &self.attributes);
+            return Ok(record.vouched);
+        }
+        match tables.profiles.get(profile_key(profile))? {
+            Some(bytes) => self.table.read(profile, &bytes, &self.attributes),
+            None => {
+                self.table.arrived(profile..profile.saturating_add(1));
+                Ok(false)
+            }
+        }
+    }
+
+    /// What commits that are under way say of a profile.
+    fn saved(&self, profile: u32) -> Option<Profile> {
+        self.saved.iter().rev().find_map(|saved| Some(saved.upgrade()?.get(&profile)?.record.clone()))
+    }
+}
+
+/// Puts profiles into the change that saves them.
+///
+/// # Errors
+/// When a record cannot be written.
+pub(crate) fn put(saved: &Saved, tables: &Keyspace, change: &mut Change) -> Result<()> {
+    let mut bytes = Vec::new();
+    for (profile, edited) in &**saved {
+        bytes.clear();
+        bytes = postcard::to_extend(&edited.record, bytes)?;
+        if edited.before.as_deref() != Some(&bytes[..]) {
+            change.put_bytes(tables, profile_key(*profile), &bytes);
+        }
+    }
+    Ok(())
+}
+
+/// A set of dense numbers.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn insert(&mut self, number: u32) {
+        let at = number as usize / 64;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0[at] |= 1 << (number % 64);
+    }
+
+    fn remove(&mut self, number: u32) {
+        if let Some(word) = self.0.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
+        }
     }
 }

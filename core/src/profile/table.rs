@@ -14,31 +14,26 @@ use arrow::{
     datatypes::UInt32Type,
 };
 use serde::Deserialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-    sync::Arc,
-};
-
-/// Profiles that are read together.
-const PAGE: u32 = 256;
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 /// All profiles by column.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     columns: BTreeMap<String, Column>,
     granted: Vec<bool>,
-    /// Pages that are here.
-    loaded: Vec<bool>,
+    /// Profiles that are here.
+    here: Vec<bool>,
+    /// Profiles from this one on are not in the database, so that all that is known of them is here.
+    new: u32,
 }
 
 /// A [`Profile`] as it lies in the database.
 #[derive(Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
-    _identifiers: BTreeSet<(&'a str, &'a str)>,
+    _identifiers: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
-    attributes: BTreeMap<&'a str, AttributeRef<'a>>,
+    attributes: Vec<(&'a str, AttributeRef<'a>)>,
     consent: Option<Consent>,
     vouched: bool,
 }
@@ -83,20 +78,23 @@ struct Column {
 }
 
 impl Table {
-    /// The page of a profile if it still has to be read.
-    pub(super) fn missing(&self, profile: u32) -> Option<Range<u32>> {
-        let page = profile / PAGE;
-        let here = self.loaded.get(page as usize).copied().unwrap_or(false);
-        (!here).then(|| page * PAGE..page.saturating_add(1).saturating_mul(PAGE))
+    /// An empty one; profiles from `new` on are not in the database.
+    pub(super) fn new(new: u32) -> Self {
+        Self { new, ..Self::default() }
     }
 
-    /// A page was read: all its profiles that exist were given to [`Self::set`].
-    pub(super) fn loaded(&mut self, page: &Range<u32>) {
-        let at = (page.start / PAGE) as usize;
-        if self.loaded.len() <= at {
-            self.loaded.resize(at + 1, false);
+    /// Whether all that is known of a profile is here.
+    pub(super) fn is_here(&self, profile: u32) -> bool {
+        profile >= self.new || self.here.get(profile as usize).copied().unwrap_or(false)
+    }
+
+    /// Some profiles were read: all of them that exist were given to [`Self::read`].
+    pub(super) fn arrived(&mut self, profiles: Range<u32>) {
+        let end = profiles.end as usize;
+        if self.here.len() < end {
+            self.here.resize(end, false);
         }
-        self.loaded[at] = true;
+        self.here[profiles.start as usize..end].fill(true);
     }
 
     /// Takes over a profile; types are those that the store declares.
@@ -105,7 +103,8 @@ impl Table {
         self.put(profile, record.consents(), attributes, types);
     }
 
-    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known.
+    /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. Answers whether the
+    /// profile is vouched for.
     ///
     /// # Errors
     /// When the bytes are not a record.
@@ -114,12 +113,12 @@ impl Table {
         profile: u32,
         bytes: &[u8],
         types: &BTreeMap<String, ColumnType>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let record: Record<'_> = postcard::from_bytes(bytes)?;
         let consents = record.consent.map_or(record.vouched, |consent| consent.granted);
         let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
         self.put(profile, consents, attributes, types);
-        Ok(())
+        Ok(record.vouched)
     }
 
     fn put<'a>(
@@ -134,6 +133,7 @@ impl Table {
             self.granted.resize(row + 1, false);
         }
         self.granted[row] = consents;
+        self.arrived(profile..profile.saturating_add(1));
         self.columns.values_mut().for_each(|column| column.clear(row));
         for (name, value) in attributes {
             if let Some(column) = self.columns.get_mut(name) {
@@ -158,10 +158,11 @@ impl Table {
         column.show(profiles)
     }
 
-    /// Forgets an attribute whose type changed; its pages are read again.
+    /// Forgets an attribute whose type changed; its profiles are read again.
     pub(super) fn retype(&mut self) {
         self.columns.clear();
-        self.loaded.clear();
+        self.here.clear();
+        self.new = u32::MAX;
     }
 }
 

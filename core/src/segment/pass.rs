@@ -78,7 +78,8 @@ impl Pass {
         let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         let workers = group.workers().count();
-        for (number, rows) in batches(&self.profiles).enumerate() {
+        let batches: Vec<Range<usize>> = batches(&self.profiles).collect();
+        for (number, rows) in batches.into_iter().enumerate() {
             let (start, part) = (rows.start, &self.profiles[rows.clone()]);
             let (batch, next_us) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, members)?;

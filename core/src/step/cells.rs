@@ -21,6 +21,7 @@ pub(super) struct Cells {
     times: Option<ArrayRef>,
     events: Option<ArrayRef>,
     consents: Option<StringArray>,
+    attributes: Vec<ArrayRef>,
 }
 
 impl Cells {
@@ -36,13 +37,34 @@ impl Cells {
             times: time.map(|at| batch.column(at).clone()),
             events: event.map(|at| batch.column(at).clone()),
             consents: consent.map(text).transpose()?,
+            attributes: bound
+                .attributes
+                .iter()
+                .map(|(_, at)| plain(batch.column(*at)))
+                .collect::<Result<_>>()?,
         })
     }
 
-    pub(super) fn identifiers(&self, row: usize) -> Vec<(usize, &str)> {
-        let value = |values: &StringArray| values.is_valid(row).then(|| !values.value(row).is_empty());
-        let present = self.identifiers.iter().enumerate().filter(|(_, values)| value(values) == Some(true));
-        present.map(|(at, values)| (at, values.value(row))).collect()
+    /// Column and value of each identifier that a row has.
+    pub(super) fn identifiers(&self, row: usize) -> impl Iterator<Item = (usize, &str)> {
+        let columns = self.identifiers.iter().enumerate();
+        let valid = columns.filter(move |(_, values)| values.is_valid(row));
+        valid.map(move |(at, values)| (at, values.value(row))).filter(|(_, value)| !value.is_empty())
+    }
+
+    /// An attribute's value in a row, by its place among the attributes.
+    pub(super) fn attribute(&self, at: usize, row: usize) -> Option<Value> {
+        let values = &self.attributes[at];
+        if values.is_null(row) {
+            return None;
+        }
+        Some(match ColumnType::of(values.data_type())? {
+            ColumnType::Text => Value::Text(values.as_string::<i32>().value(row).to_owned()),
+            ColumnType::Integer => Value::Integer(values.as_primitive::<Int64Type>().value(row)),
+            ColumnType::Decimal => Value::Decimal(values.as_primitive::<Float64Type>().value(row)),
+            ColumnType::Boolean => Value::Boolean(values.as_boolean().value(row)),
+            ColumnType::Time => Value::Time(values.as_primitive::<TimestampMicrosecondType>().value(row)),
+        })
     }
 
     pub(super) fn consent(&self, row: usize) -> Option<&str> {
@@ -82,19 +104,10 @@ pub(super) fn reject(columns: &Cells, row: usize, code: &str, message: &str) -> 
     }
 }
 
-/// One cell as an attribute's value.
-pub(super) fn value(values: &ArrayRef, row: usize) -> Option<Value> {
-    if values.is_null(row) {
-        return None;
-    }
-    let one = values.slice(row, 1);
-    let kind = ColumnType::of(values.data_type())?;
-    let one = cast(&one, &kind.plain()).ok()?;
-    Some(match kind {
-        ColumnType::Text => Value::Text(one.as_string::<i32>().value(0).to_owned()),
-        ColumnType::Integer => Value::Integer(one.as_primitive::<Int64Type>().value(0)),
-        ColumnType::Decimal => Value::Decimal(one.as_primitive::<Float64Type>().value(0)),
-        ColumnType::Boolean => Value::Boolean(one.as_boolean().value(0)),
-        ColumnType::Time => Value::Time(one.as_primitive::<TimestampMicrosecondType>().value(0)),
+/// A column in the plain type of what it holds.
+fn plain(values: &ArrayRef) -> Result<ArrayRef> {
+    Ok(match ColumnType::of(values.data_type()) {
+        Some(kind) => cast(values, &kind.plain())?,
+        None => values.clone(),
     })
 }

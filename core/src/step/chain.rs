@@ -98,6 +98,12 @@ impl Chain {
         Ok(Self { source: source.clone(), schema, out, acks: Some(acks), threads })
     }
 
+    /// One with no threads: its rows are what is sent.
+    pub(super) fn fed(source: Source, schema: SchemaRef) -> (Self, Sender<Carried>) {
+        let (feed, out) = channel(QUEUE);
+        (Self { source, schema, out, acks: None, threads: Vec::new() }, feed)
+    }
+
     /// Tells the source that a position is committed.
     pub fn ack(&self, position: Vec<u8>) {
         if let Some(acks) = &self.acks {

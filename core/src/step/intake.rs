@@ -1,6 +1,6 @@
 //! Rows of one source batch become events and profile changes: consent gate, de-duplication, identity, attributes.
 
-use super::cells::{Cells, reject, value};
+use super::cells::{Cells, reject};
 use crate::{
     Error, Result,
     config::{ConsentDefault, Source},
@@ -21,7 +21,7 @@ use kindred_plugin_api::{
     columns::{ATTR, CONSENT, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE},
 };
 use roaring::RoaringBitmap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Namespaces whose values name a person directly.
 const RAW: [&str; 4] = ["email", "phone", "name", "ip"];
@@ -32,7 +32,7 @@ pub struct Bound {
     pub(super) source: String,
     default: ConsentDefault,
     pub(super) identifiers: Vec<(String, usize)>,
-    attributes: Vec<(String, usize)>,
+    pub(super) attributes: Vec<(String, usize)>,
     properties: Vec<(String, usize)>,
     /// Event id, time, name, consent.
     pub(super) fixed: [Option<usize>; 4],
@@ -134,56 +134,24 @@ impl Bound {
         rejects: &mut Vec<Reject>,
     ) -> Result<Taken> {
         store.expect_events()?;
-        let columns = Cells::new(self, batch)?;
-        let mut memo: HashMap<(usize, &str), u32> = HashMap::new();
+        let cells = Cells::new(self, batch)?;
         let mut taken = Taken::default();
-        let mut part = Part { profiles: Vec::new(), columns: BTreeMap::new() };
-        let mut kept: Vec<u32> = Vec::new();
+        let rows = self.gate(store, &cells, batch.num_rows(), &mut taken, rejects);
+        let mut part = Part { profiles: Vec::with_capacity(rows.len()), columns: BTreeMap::new() };
+        let mut kept: Vec<u32> = Vec::with_capacity(rows.len());
         let now_us = crate::clock::now_us();
-        for row in 0..batch.num_rows() {
-            let found = columns.identifiers(row);
-            if found.is_empty() {
-                rejects.push(reject(
-                    &columns,
-                    row,
-                    "no-identifier",
-                    "no identifier: every `id.` column is empty",
-                ));
+        let mut found = Vec::new();
+        for Passed { row, explicit, way } in rows {
+            found.clear();
+            found.extend(cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value)));
+            let since_us = cells.time(row).unwrap_or(now_us + row as i64);
+            if way == Way::Denial {
+                self.deny(store, &found, since_us, gathering)?;
                 continue;
             }
-            let since_us = columns.time(row).unwrap_or(now_us + row as i64);
-            let explicit = match decide(columns.consent(row), self.default) {
-                Decision::Pass { explicit } => explicit,
-                Decision::Suppress { explicit } => {
-                    taken.suppressed += 1;
-                    if explicit {
-                        self.deny(store, &found, since_us, gathering)?;
-                    }
-                    continue;
-                }
-            };
-            let event = match columns.event(row) {
-                None => None,
-                Some(Ok(key)) => Some(key),
-                Some(Err((code, message))) => {
-                    rejects.push(reject(&columns, row, code, message));
-                    continue;
-                }
-            };
-            if event.is_some_and(|key| !store.is_new(key)) {
-                taken.duplicates += 1;
-                continue;
-            }
-            let profile = match found.as_slice() {
-                [(at, value)] if memo.contains_key(&(*at, *value)) => memo[&(*at, *value)],
-                _ => {
-                    let profile = self.resolve(store, &found, gathering)?;
-                    memo.clear_if_merged(gathering, &found, profile);
-                    profile
-                }
-            };
-            self.change(store, batch, row, profile, (explicit, since_us), gathering)?;
-            if event.is_some() {
+            let profile = resolve(store, &found, gathering)?;
+            self.change(store, (&cells, row), profile, (explicit, since_us), gathering)?;
+            if way == Way::Event {
                 taken.events += 1;
                 kept.push(row as u32);
                 part.profiles.push(profile);
@@ -200,29 +168,64 @@ impl Bound {
         Ok(taken)
     }
 
-    fn resolve(&self, store: &mut Store, found: &[(usize, &str)], gathering: &mut Gathering) -> Result<u32> {
-        let pairs: Vec<(&str, &str)> =
-            found.iter().map(|(at, v)| (self.identifiers[*at].0.as_str(), *v)).collect();
-        let before = store.identity.next();
-        let resolved = store.identity.resolve(&store.tables, &mut store.profiles, &pairs)?;
-        gathering.changed |= store.identity.next() != before || !resolved.merged.is_empty();
-        for merged in resolved.merged {
-            gathering.merged.insert(merged);
-            gathering.touched.remove(merged);
+    /// The rows that go on: those with an identifier and consent, and of events those that are new; and denials.
+    fn gate(
+        &self,
+        store: &mut Store,
+        cells: &Cells,
+        rows: usize,
+        taken: &mut Taken,
+        rejects: &mut Vec<Reject>,
+    ) -> Vec<Passed> {
+        let mut passed = Vec::with_capacity(rows);
+        let mut keys = Vec::with_capacity(rows);
+        for row in 0..rows {
+            if cells.identifiers(row).next().is_none() {
+                rejects.push(reject(
+                    cells,
+                    row,
+                    "no-identifier",
+                    "no identifier: every `id.` column is empty",
+                ));
+                continue;
+            }
+            let (explicit, way) = match decide(cells.consent(row), self.default) {
+                Decision::Pass { explicit } => match cells.event(row) {
+                    None => (explicit, Way::Attributes),
+                    Some(Ok(key)) => {
+                        keys.push(key);
+                        (explicit, Way::Event)
+                    }
+                    Some(Err((code, message))) => {
+                        rejects.push(reject(cells, row, code, message));
+                        continue;
+                    }
+                },
+                Decision::Suppress { explicit } => {
+                    taken.suppressed += 1;
+                    if !explicit {
+                        continue;
+                    }
+                    (explicit, Way::Denial)
+                }
+            };
+            passed.push(Passed { row, explicit, way });
         }
-        Ok(resolved.profile)
+        let mut new = store.are_new(&keys).into_iter();
+        passed.retain(|passed| passed.way != Way::Event || new.next() == Some(true));
+        taken.duplicates += (keys.len() - passed.iter().filter(|p| p.way == Way::Event).count()) as u64;
+        passed
     }
 
     /// Stores a denial on a profile that exists; makes none.
     fn deny(
         &self,
         store: &mut Store,
-        found: &[(usize, &str)],
+        found: &[(&str, &str)],
         since_us: i64,
         gathering: &mut Gathering,
     ) -> Result<()> {
-        for (at, value) in found {
-            let namespace = &self.identifiers[*at].0;
+        for (namespace, value) in found {
             if let Some(profile) = store.identity.find(&store.tables, namespace, value)? {
                 gathering.changed |=
                     store.profiles.edit(&store.tables, profile)?.consent_given(false, since_us);
@@ -236,27 +239,23 @@ impl Bound {
     fn change(
         &self,
         store: &mut Store,
-        batch: &RecordBatch,
-        row: usize,
+        (cells, row): (&Cells, usize),
         profile: u32,
         (explicit, since_us): (bool, i64),
         gathering: &mut Gathering,
     ) -> Result<()> {
-        let vouches = self.default == ConsentDefault::Granted;
+        if self.default == ConsentDefault::Granted {
+            gathering.changed |= store.profiles.vouch(&store.tables, profile)?;
+        }
         if self.attributes.is_empty() && !explicit {
-            if vouches && !store.profiles.get(&store.tables, profile)?.vouched {
-                store.profiles.edit(&store.tables, profile)?.vouched = true;
-                gathering.changed = true;
-            }
             return Ok(());
         }
         let record = store.profiles.edit(&store.tables, profile)?;
-        record.vouched |= vouches;
         if explicit {
             gathering.changed |= record.consent_given(true, since_us);
         }
-        for (name, at) in &self.attributes {
-            if let Some(value) = value(batch.column(*at), row) {
+        for (at, (name, _)) in self.attributes.iter().enumerate() {
+            if let Some(value) = cells.attribute(at, row) {
                 gathering.changed |= record.set(name, value, since_us);
             }
         }
@@ -287,19 +286,33 @@ impl Bound {
     }
 }
 
-/// Forgets what a merge made wrong.
-trait Memo<'a> {
-    fn clear_if_merged(&mut self, gathering: &Gathering, found: &[(usize, &'a str)], profile: u32);
+/// A row that goes on.
+struct Passed {
+    row: usize,
+    /// It says itself whether there is consent.
+    explicit: bool,
+    way: Way,
 }
 
-impl<'a> Memo<'a> for HashMap<(usize, &'a str), u32> {
-    fn clear_if_merged(&mut self, gathering: &Gathering, found: &[(usize, &'a str)], profile: u32) {
-        if !gathering.merged.is_empty() {
-            self.clear();
-        } else if let [(at, value)] = found {
-            self.insert((*at, *value), profile);
-        }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Stored.
+    Event,
+    /// Identifiers and attributes only.
+    Attributes,
+    /// Only noted on a profile that exists.
+    Denial,
+}
+
+fn resolve(store: &mut Store, found: &[(&str, &str)], gathering: &mut Gathering) -> Result<u32> {
+    let before = store.identity.next();
+    let resolved = store.identity.resolve(&store.tables, &mut store.profiles, found)?;
+    gathering.changed |= store.identity.next() != before || !resolved.merged.is_empty();
+    for merged in resolved.merged {
+        gathering.merged.insert(merged);
+        gathering.touched.remove(merged);
     }
+    Ok(resolved.profile)
 }
 
 impl Gathering {

@@ -1,13 +1,15 @@
-//! The step: a bounded batch from each source, carried through to the outbox, committed once. `run` repeats it until
-//! the sources end, then settles: models, deliveries.
+//! The step: a bounded number of batches from each source, carried through to the outbox, committed once. `run` repeats
+//! it until the sources end, then settles: models, deliveries.
 //!
 //! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
 //! same steps however fast the threads are.
 
 mod cells;
 pub mod chain;
+pub mod drill;
 pub mod intake;
 pub mod schema;
+mod steps;
 pub mod summary;
 
 use crate::{
@@ -16,12 +18,11 @@ use crate::{
     plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
-    segment::{Segments, applied::Record, bitmap, bytes, engine::Engine},
+    segment::{Segments, applied::Record, bitmap, engine::Engine},
     store::{Store, tables},
 };
-use chain::{Carried, Chain, Load};
-use intake::{Bound, Gathering};
-use kindred_plugin_api::Reject;
+use chain::Chain;
+use intake::Bound;
 use roaring::RoaringBitmap;
 use std::{
     collections::BTreeMap,
@@ -33,8 +34,6 @@ use std::{
 };
 use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
 
-/// Steps that evaluation may be put off for while a source catches up.
-const CATCH_UP: u32 = 16;
 const WAITING: &str = "waiting-for-evaluation";
 
 /// Told how far a run is.
@@ -109,8 +108,10 @@ struct Run<'a> {
     backlog: BTreeMap<String, u64>,
     /// Touched and not evaluated yet; part of each commit.
     waiting: RoaringBitmap,
-    /// Steps since the last evaluation.
+    /// Rounds since the last evaluation.
     behind: u32,
+    /// Of each chain, where it is once the last commit is durable.
+    positions: BTreeMap<usize, Vec<u8>>,
 }
 
 impl<'a> Run<'a> {
@@ -148,6 +149,7 @@ impl<'a> Run<'a> {
             backlog: BTreeMap::new(),
             waiting,
             behind: 0,
+            positions: BTreeMap::new(),
         })
     }
 
@@ -157,112 +159,24 @@ impl<'a> Run<'a> {
         let mut running = vec![true; self.chains.len()];
         while running.contains(&true) {
             if stop.load(Ordering::Acquire) {
+                self.settle_commits()?;
                 return Ok(true);
             }
-            let mut loads = Vec::new();
-            for (at, (chain, _)) in self.chains.iter_mut().enumerate() {
-                if !running[at] {
-                    continue;
-                }
-                match chain.out.blocking_recv() {
-                    Some(Carried::Rows(load)) => loads.push((at, load)),
-                    Some(Carried::Idle) => {}
-                    Some(Carried::End) | None => {
-                        running[at] = false;
-                        self.backlog.remove(&chain.source.name);
-                    }
-                    Some(Carried::Failed { stage, instance, fault }) => {
-                        return Err(Error::plugin(stage, &instance)(fault));
-                    }
-                }
-            }
-            if !loads.is_empty() {
-                self.step(loads)?;
+            let mut step = self.begin();
+            self.read(&mut running, &mut step)?;
+            if step.rounds > 0 {
+                self.finish(step)?;
             }
         }
+        self.settle_commits()?;
         self.store.compact(self.moment().expired_us())?;
         // Definitions and due times move without rows, too.
         let due = self.segments.due(&self.store, self.moment().as_of_us)?;
         if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
-            self.step(Vec::new())?;
+            let step = self.begin();
+            self.finish(step)?;
         }
         Ok(false)
-    }
-
-    /// One step: everything that these loads cause, committed once.
-    fn step(&mut self, loads: Vec<(usize, Load)>) -> Result<()> {
-        let mut change = self.store.tables.change();
-        let mut gathering = Gathering::default();
-        let mut positions = Vec::new();
-        for (at, load) in loads {
-            let name = self.chains[at].0.source.name.clone();
-            self.take(&mut change, &mut gathering, at, &load)?;
-            change.put_bytes(&self.store.tables.positions, &name, &load.position);
-            self.backlog.insert(name, load.backlog);
-            positions.push((at, load.position));
-        }
-        let events = gathering.segment(&self.store.columns)?;
-        if let Some(segment) = &events {
-            self.store.totals.latest_us = self.store.totals.latest_us.max(segment.times_us().1);
-        }
-        self.store.totals.changes += u64::from(gathering.changed);
-        let moment = self.moment();
-        self.segments.forget(&self.store, &gathering.merged)?;
-        // Events must be in place before they are evaluated; they count only once the commit names them.
-        let staged = self.store.stage(&mut change, events, moment.expired_us())?;
-        self.evaluate(&mut change, &gathering, moment)?;
-        self.segments.save(&self.store, &mut change, moment.as_of_us)?;
-        self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
-        self.store.commit(change, staged)?;
-        for (at, position) in positions {
-            self.chains[at].0.ack(position);
-        }
-        let read = self.summary.sources.values().map(|s| s.read).sum();
-        self.observer.rows(read, self.backlog.values().sum());
-        Ok(())
-    }
-
-    /// Evaluates who was touched or is due. While a source has more rows waiting than a step takes, evaluation is put
-    /// off, because its answer would be replaced by that of the next step before anybody reads it.
-    fn evaluate(&mut self, change: &mut tables::Change, gathering: &Gathering, moment: Moment) -> Result<()> {
-        self.waiting -= &gathering.merged;
-        self.waiting |= &gathering.touched;
-        self.behind += 1;
-        // What this step brought is not committed yet, and others cannot see it.
-        let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
-        if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
-            let profiles =
-                std::mem::take(&mut self.waiting) | self.segments.due(&self.store, moment.as_of_us)?;
-            self.segments.evaluate(&mut self.store, &profiles, moment)?;
-            self.behind = 0;
-        }
-        change.put(&self.store.tables.meta, WAITING, &bytes(&self.waiting))
-    }
-
-    /// One load: its rejects into the dead letters, its rows through the gate.
-    fn take(
-        &mut self,
-        change: &mut tables::Change,
-        gathering: &mut Gathering,
-        at: usize,
-        load: &Load,
-    ) -> Result<()> {
-        let (chain, bound) = &self.chains[at];
-        let name = &chain.source.name;
-        let mut unidentified = Vec::new();
-        let taken = bound.take(&mut self.store, &load.batch, gathering, &mut unidentified)?;
-        let summary = self.summary.sources.entry(name.clone()).or_default();
-        summary.read += load.read;
-        summary.events += taken.events;
-        summary.attributes += taken.attributes;
-        summary.duplicates += taken.duplicates;
-        summary.suppressed += taken.suppressed;
-        let identity = ("identity", name.clone(), unidentified);
-        for (stage, instance, rejects) in load.rejects.iter().chain([&identity]) {
-            count(summary, rejects);
-            self.store.dead_letter(change, (stage, instance), rejects)?;
-        }
-        Ok(())
     }
 
     /// Sends what an earlier run froze and could not deliver.
@@ -372,11 +286,4 @@ pub fn waiting(store: &Store) -> Result<RoaringBitmap> {
 /// A time as RFC 3339.
 pub fn text(time_us: i64) -> Option<String> {
     jiff::Timestamp::from_microsecond(time_us).ok().map(|t| t.to_string())
-}
-
-fn count(summary: &mut SourceSummary, rejects: &[Reject]) {
-    summary.rejected += rejects.len() as u64;
-    for reject in rejects {
-        *summary.reasons.entry(reject.code.clone()).or_default() += 1;
-    }
 }

@@ -3,10 +3,11 @@
 
 use super::{
     block::{Index, Piece},
+    commits::Commit,
     tables::{self, Change, Tables},
     widths::Width,
 };
-use crate::{Error, Result, disk::sync_folder};
+use crate::{Error, Result};
 use arrow::buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -59,6 +60,8 @@ pub struct Files {
     dir: PathBuf,
     next: u64,
     known: BTreeMap<String, Entry>,
+    /// Written and not synced yet.
+    unsynced: Vec<(PathBuf, File)>,
 }
 
 impl Files {
@@ -81,7 +84,7 @@ impl Files {
             .next_back()
             .and_then(|name| name.get(..16))
             .map_or(0, |hex| u64::from_str_radix(hex, 16).map_or(0, |n| n + 1));
-        Ok(Self { dir, next, known })
+        Ok(Self { dir, next, known, unsynced: Vec::new() })
     }
 
     /// Committed files of one kind, oldest first.
@@ -89,7 +92,7 @@ impl Files {
         self.known.iter().filter(move |(_, entry)| entry.content == content)
     }
 
-    /// Writes and syncs a file, and names it in the change.
+    /// Writes a file and names it in the change, which [`Self::commit`] makes durable, too.
     pub(super) fn add(
         &mut self,
         tables: &Tables,
@@ -101,10 +104,10 @@ impl Files {
         let (name, path, mut file) = self.create(content)?;
         file.write_all(bytes).map_err(Error::io(&path))?;
         let entry = Entry::new(content, bytes.len() as u64, xxh3_64(bytes), rows as u64);
-        self.commit(tables, change, &name, &file, entry)
+        self.name(tables, change, &name, &file, entry)
     }
 
-    /// Creates a file, to be written and given to [`Self::commit`].
+    /// Creates a file, to be written and given to [`Self::name`].
     pub(super) fn create(&mut self, content: Content) -> Result<(String, PathBuf, File)> {
         let name =
             format!("{:016x}.{}", self.next, if content == Content::Events { "events" } else { "ids" });
@@ -114,8 +117,8 @@ impl Files {
         Ok((name, path.clone(), options.map_err(Error::io(&path))?))
     }
 
-    /// Syncs a file that is written, and names it in the change.
-    pub(super) fn commit(
+    /// Names a file that is written in the change; [`Self::commit`] makes both durable.
+    pub(super) fn name(
         &mut self,
         tables: &Tables,
         change: &mut Change,
@@ -123,24 +126,28 @@ impl Files {
         file: &File,
         entry: Entry,
     ) -> Result<()> {
-        file.sync_data().map_err(Error::io(self.dir.join(name)))?;
-        sync_folder(&self.dir).map_err(Error::io(&self.dir))?;
+        let path = self.dir.join(name);
+        let file = file.try_clone().map_err(Error::io(&path))?;
+        self.unsynced.push((path, file));
         change.put(&tables.files, name, &entry)?;
         self.known.insert(name.to_owned(), entry);
         Ok(())
     }
 
-    /// Takes a file out of the list; [`Self::sweep`] removes its bytes once that is committed.
+    /// Takes a file out of the list; its bytes go once that is committed.
     pub(super) fn retire(&mut self, tables: &Tables, change: &mut Change, name: &str) {
         change.remove(&tables.files, name);
         self.known.remove(name);
     }
 
-    /// Removes the bytes of retired files.
-    pub(super) fn sweep(&self, names: &[String]) {
-        for name in names {
-            // A file that stays is found again, and removed, at the next start.
-            let _ = fs::remove_file(self.dir.join(name));
+    /// What makes a change durable with all files that were added since the last one; retired ones go.
+    pub(super) fn commit(&mut self, change: Change, retired: &[String]) -> Commit {
+        Commit {
+            files: std::mem::take(&mut self.unsynced),
+            folder: self.dir.clone(),
+            change,
+            profiles: None,
+            sweep: retired.iter().map(|name| self.dir.join(name)).collect(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The store: one folder, no server, one writer. A step's files are written and synced first, then one commit of the
-//! state database names them together with everything else that the step changed.
+//! state database names them together with everything else that the step changed. That may happen while the next step
+//! is prepared, but commits follow each other, and whoever must know that one is durable waits for it.
 //!
 //! ```text
 //! LOCK      who works in it
@@ -15,7 +16,9 @@
 //! start; whatever is resident can be rebuilt from what is committed.
 
 pub mod block;
+pub mod clone;
 pub mod columns;
+mod commits;
 pub mod dead_letters;
 pub mod events;
 pub mod files;
@@ -32,6 +35,7 @@ mod write;
 
 use crate::{Error, Result, identity::Identity, profile::Profiles};
 use columns::Columns;
+use commits::{Commit, Commits};
 use dead_letters::DeadLetter;
 use events::Events;
 use files::Files;
@@ -73,6 +77,8 @@ pub struct Totals {
 /// An open store.
 #[derive(Debug)]
 pub struct Store {
+    /// First, so that it ends before the lock is given back.
+    commits: Commits,
     _lock: lock::Lock,
     /// The state database.
     pub tables: Tables,
@@ -101,14 +107,16 @@ impl Store {
         check_format(dir)?;
         let tables = Tables::open(&dir.join("state"))?;
         let files = Files::open(dir.join("files"), &tables)?;
+        let identity = Identity::open(&tables)?;
         let fresh = Totals { latest_us: i64::MIN, ..Totals::default() };
         Ok(Self {
+            commits: Commits::default(),
             _lock: lock,
             columns: Columns::open(&tables)?,
             events: Events::open(&files)?,
             ids: Ids::default(),
-            identity: Identity::open(&tables)?,
-            profiles: Profiles::open(&tables)?,
+            profiles: Profiles::open(&tables, identity.next())?,
+            identity,
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
             files,
             tables,
@@ -150,7 +158,7 @@ impl Store {
         dead_letters::list(&self.tables)
     }
 
-    /// Makes ready to take events in; must come before the first [`Self::is_new`].
+    /// Makes ready to take events in; must come before the first [`Self::are_new`].
     ///
     /// # Errors
     /// When the ids of earlier events cannot be read.
@@ -158,9 +166,9 @@ impl Store {
         self.ids.load(&self.files)
     }
 
-    /// True when no event with this id was taken in; remembers it.
-    pub fn is_new(&mut self, event: u128) -> bool {
-        self.ids.insert(event)
+    /// Whether no event with each of these ids was taken in; remembers them all. Of equal ones the first is new.
+    pub fn are_new(&mut self, events: &[u128]) -> Vec<bool> {
+        self.ids.insert(events)
     }
 
     /// Puts a step's events in place, so that they can be evaluated, and names their file in `change`; answers the
@@ -184,31 +192,54 @@ impl Store {
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
     pub fn compact(&mut self, expired_us: i64) -> Result<()> {
+        self.settle()?;
         let mut change = self.tables.change();
         let retired =
             self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
         if !retired.is_empty() {
-            change.commit()?;
-            self.files.sweep(&retired);
+            self.files.commit(change, &retired).make()?;
         }
         Ok(())
     }
 
-    /// Commits a step: everything in `change`, and all that the parts above gathered.
+    /// Commits a step: everything in `change`, and all that the parts above gathered. It is durable on return.
     ///
     /// # Errors
     /// When the disk refuses; nothing of the step is there then, and the store must be opened again.
-    pub fn commit(&mut self, mut change: Change, staged: Vec<String>) -> Result<()> {
-        let mut sweep = staged;
-        sweep.extend(self.ids.save(&mut self.files, &self.tables, &mut change)?);
+    pub fn commit(&mut self, change: Change, staged: Vec<String>) -> Result<()> {
+        self.begin_commit(change, staged)?;
+        self.settle()
+    }
+
+    /// The same, durable only once [`Self::settle`] or the next commit has returned. Meanwhile the store answers as if
+    /// it were.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], and when the commit before this one was refused.
+    pub fn begin_commit(&mut self, mut change: Change, staged: Vec<String>) -> Result<()> {
+        let mut retired = staged;
+        retired.extend(self.ids.save(&mut self.files, &self.tables, &mut change)?);
         self.columns.save(&self.tables, &mut change)?;
         self.identity.save(&self.tables, &mut change)?;
-        self.profiles.save(&self.tables, &mut change)?;
+        let saved = self.profiles.save(&self.tables, &mut change)?;
         self.totals.commits += 1;
         change.put(&self.tables.meta, "totals", &self.totals)?;
-        change.commit()?;
-        self.files.sweep(&sweep);
+        let profiles = Some((saved, self.tables.profiles.clone()));
+        self.commits.begin(Commit { profiles, ..self.files.commit(change, &retired) })?;
+        if self.identity.is_full() {
+            // What is let go must be in the database.
+            self.settle()?;
+            self.identity.forget();
+        }
         Ok(())
+    }
+
+    /// Waits until everything that was committed is durable.
+    ///
+    /// # Errors
+    /// When the disk refused; the store must be opened again then.
+    pub fn settle(&mut self) -> Result<()> {
+        self.commits.wait()
     }
 }
 

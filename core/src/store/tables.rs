@@ -5,6 +5,11 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistM
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 
+/// Bytes of the database that stay in memory: identifiers and profiles of a step lie far apart.
+const CACHE: u64 = 128 << 20;
+/// Bytes of the journals, which are read whole at every start.
+const JOURNALS: u64 = 128 << 20;
+
 /// All keyspaces. Values are postcard unless said otherwise; numbers in keys are big-endian.
 pub struct Tables {
     db: Database,
@@ -49,7 +54,11 @@ impl std::fmt::Debug for Tables {
 impl Tables {
     /// Opens or creates the database.
     pub(super) fn open(dir: &Path) -> Result<Self> {
-        let db = Database::builder(dir).worker_threads(1).open()?;
+        let db = Database::builder(dir)
+            .worker_threads(1)
+            .cache_size(CACHE)
+            .max_journaling_size(JOURNALS)
+            .open()?;
         let keyspace = |name: &str| db.keyspace(name, KeyspaceCreateOptions::default);
         Ok(Self {
             meta: keyspace("meta")?,

@@ -82,7 +82,7 @@ impl Writer {
         self.flush().map(|_| ())
     }
 
-    /// Ends and syncs the file, and names it in the change.
+    /// Ends the file, and names it in the change.
     ///
     /// # Errors
     /// What the disk says.
@@ -98,7 +98,7 @@ impl Writer {
         let layout = self.layout.clone();
         let entry =
             Entry { layout: self.layout, ..Entry::new(Content::Events, self.written, checksum, rows) };
-        files.commit(tables, change, &self.name, &self.file, entry)?;
+        files.name(tables, change, &self.name, &self.file, entry)?;
         Ok((self.name, layout, Source::new(self.path, self.file)))
     }
 
