@@ -10,6 +10,9 @@ use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     kindred_core::cli::main()
 }

@@ -37,7 +37,7 @@ use timers::Timers;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Batches that are built before the answer to an earlier one is waited for.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// Profiles of one batch.
 const BATCH: usize = PAGE as usize;

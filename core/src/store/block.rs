@@ -62,13 +62,16 @@ pub(super) struct Block {
     source: Option<Arc<Source>>,
     head: OnceLock<Head>,
     columns: Box<[OnceLock<ArrayRef>]>,
+    /// Codes with their texts, as they were first asked for; texts that came later have no codes here.
+    shown: Box<[OnceLock<ArrayRef>]>,
 }
 
 impl Block {
     /// One that was committed.
     pub(super) fn committed(index: Index, source: Arc<Source>) -> Self {
-        let columns = index.columns.iter().map(|_| OnceLock::new()).collect();
-        Self { index, source: Some(source), head: OnceLock::new(), columns }
+        let empty = || index.columns.iter().map(|_| OnceLock::new()).collect();
+        let (columns, shown) = (empty(), empty());
+        Self { index, source: Some(source), head: OnceLock::new(), columns, shown }
     }
 
     /// One that is not written yet, with all its columns.
@@ -87,6 +90,7 @@ impl Block {
             index,
             source: None,
             head: OnceLock::from(head),
+            shown: columns.iter().map(|_| OnceLock::new()).collect(),
             columns: columns.into_iter().map(OnceLock::from).collect(),
         }
     }
@@ -137,6 +141,23 @@ impl Block {
             (piece.values > piece.start).then(|| NullBuffer::new(BooleanBuffer::new(bytes.clone(), 0, rows)));
         let values = width.read(bytes.slice((piece.values - piece.start) as usize), rows, nulls);
         Ok(self.columns[at].get_or_init(|| values))
+    }
+
+    /// A column of codes with its texts; `show` brings the two together and proves them.
+    ///
+    /// # Errors
+    /// As [`Self::column`], and when a code has no text.
+    pub(super) fn shown(
+        &self,
+        at: usize,
+        width: Width,
+        show: impl FnOnce(ArrayRef) -> Result<ArrayRef>,
+    ) -> Result<&ArrayRef> {
+        if let Some(shown) = self.shown[at].get() {
+            return Ok(shown);
+        }
+        let shown = show(self.column(at, width)?.clone())?;
+        Ok(self.shown[at].get_or_init(|| shown))
     }
 
     fn bytes(&self, piece: &Piece) -> Result<Buffer> {

@@ -8,12 +8,17 @@ use crate::{Error, Result};
 use arrow::{
     array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, UInt32Array, UInt32Builder},
     compute::cast,
-    datatypes::{DataType, Field, FieldRef, TimeUnit, UInt32Type},
+    datatypes::{
+        ArrowDictionaryKeyType, DataType, Field, FieldRef, TimeUnit, UInt8Type, UInt16Type, UInt32Type,
+    },
 };
 use kindred_plugin_api::columns as api;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, OnceLock},
+};
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// Types that a property or an attribute may have.
@@ -173,13 +178,17 @@ impl Columns {
     }
 
     /// A stored column as segmentations see it.
-    pub fn show(&mut self, name: &str, stored: ArrayRef) -> Result<ArrayRef> {
+    pub fn show(&self, name: &str, stored: ArrayRef) -> Result<ArrayRef> {
         if self.types.get(name) != Some(&ColumnType::Text) {
             return Ok(stored);
         }
-        let values = self.dictionaries.entry(name.to_owned()).or_default().array();
-        let codes = stored.as_primitive::<UInt32Type>().clone();
-        Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, values)?))
+        let none = Dictionary::default();
+        let values = self.dictionaries.get(name).unwrap_or(&none).array();
+        Ok(match stored.data_type() {
+            DataType::UInt8 => Arc::new(coded::<UInt8Type>(&stored, values)?),
+            DataType::UInt16 => Arc::new(coded::<UInt16Type>(&stored, values)?),
+            _ => Arc::new(coded::<UInt32Type>(&stored, values)?),
+        })
     }
 
     /// The text of a code, as the files of events have it.
@@ -208,13 +217,17 @@ impl Columns {
     }
 }
 
+fn coded<K: ArrowDictionaryKeyType>(codes: &ArrayRef, texts: ArrayRef) -> Result<DictionaryArray<K>> {
+    Ok(DictionaryArray::try_new(codes.as_primitive::<K>().clone(), texts)?)
+}
+
 /// The texts of one column, by code.
 #[derive(Debug, Default)]
 pub(crate) struct Dictionary {
     texts: Vec<Arc<str>>,
     codes: HashMap<Arc<str>, u32, Xxh3DefaultBuilder>,
     saved: usize,
-    array: Option<ArrayRef>,
+    array: OnceLock<ArrayRef>,
 }
 
 impl Dictionary {
@@ -239,7 +252,7 @@ impl Dictionary {
         let text: Arc<str> = text.into();
         self.texts.push(text.clone());
         self.codes.insert(text, code);
-        self.array = None;
+        self.array = OnceLock::new();
         code
     }
 
@@ -270,11 +283,9 @@ impl Dictionary {
     }
 
     /// All texts, by code.
-    pub(crate) fn array(&mut self) -> ArrayRef {
+    pub(crate) fn array(&self) -> ArrayRef {
         let texts = &self.texts;
-        self.array
-            .get_or_insert_with(|| Arc::new(StringArray::from_iter_values(texts.iter().map(|t| &**t))))
-            .clone()
+        self.array.get_or_init(|| Arc::new(StringArray::from_iter_values(texts.iter().map(|t| &**t)))).clone()
     }
 
     /// The texts since the last save, and the code of the first.

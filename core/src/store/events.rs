@@ -130,14 +130,12 @@ impl Events {
         identity: &Identity,
         fields: &Fields,
         span: Span,
-        columns: &mut Columns,
+        columns: &Columns,
     ) -> Result<Gathered> {
         let mut search = Search::new(&self.segments, identity, columns, span);
         search.all(profiles)?;
-        let stored = search.columns(fields)?;
-        let found = search.found();
-        let shown = fields.iter().zip(stored).map(|(field, values)| columns.show(field.name(), values));
-        found.answer(fields, shown.collect::<Result<_>>()?)
+        let columns = search.columns(fields)?;
+        search.found().answer(fields, columns)
     }
 }
 

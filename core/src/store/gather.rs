@@ -2,7 +2,7 @@
 //! they are found by walking two ascending lists, and the answer is a slice.
 
 use super::{
-    columns::{ColumnType, Columns},
+    columns::Columns,
     page,
     runs::Runs,
     segment::{Part, Segment},
@@ -181,7 +181,8 @@ impl<'a> Search<'a> {
         self.next_us.push(next_us);
     }
 
-    /// The columns of what was found, as they are stored but wide.
+    /// The columns of what was found, as segmentations see them. Where they lie in one block, and are as wide there as
+    /// they are asked for, nothing is copied.
     ///
     /// # Errors
     /// When a block cannot be read.
@@ -190,14 +191,24 @@ impl<'a> Search<'a> {
         self.runs.iter().for_each(|(part, _)| used[part] = true);
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
-            let kind = self.known.types().get(field.name()).copied().unwrap_or(ColumnType::Text);
-            let width = Width::named(&kind.stored())?;
+            let (name, kind) = (field.name(), field.data_type());
+            let width = match kind {
+                DataType::Dictionary(codes, _) => Width::named(codes)?,
+                _ => Width::named(kind)?,
+            };
+            if let (Some((part, rows)), DataType::Dictionary(..)) = (self.runs.single(), kind)
+                && let Some(shown) = self.parts[part].shown(name, width, self.known)?
+            {
+                columns.push(shown.slice(rows.start, rows.len()));
+                continue;
+            }
             // What nothing is taken from is not read.
             let own = self.parts.iter().zip(&used).map(|(part, used)| match used {
-                true => part.column(field.name()),
+                true => part.column(name),
                 false => Ok(None),
             });
-            columns.push(width.copy(&self.runs, &own.collect::<Result<Vec<_>>>()?)?);
+            let stored = width.copy(&self.runs, &own.collect::<Result<Vec<_>>>()?)?;
+            columns.push(self.known.show(name, stored)?);
         }
         Ok(columns)
     }

@@ -157,6 +157,17 @@ impl<'a> Part<'a> {
         self.block.column(at, self.columns[at].1).map(Some)
     }
 
+    /// A column of codes with its texts, if it is of this width there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], or what the disk says.
+    pub(super) fn shown(&self, name: &str, width: Width, known: &Columns) -> Result<Option<&'a ArrayRef>> {
+        match place(self.columns, name).filter(|at| self.columns[*at].1 == width) {
+            Some(at) => self.block.shown(at, width, |stored| known.show(name, stored)).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Event times, microseconds.
     ///
     /// # Errors
