@@ -50,6 +50,9 @@ struct Figures {
     first_pass_seconds: f64,
     /// All segments over all profiles: batches from the store, through the plugins, to bitmaps.
     pass_seconds: f64,
+    /// Why a profile is in a segment or is not, with everything open: over a hundred profiles, one segment after the other.
+    /// None where no plugin gives reasons.
+    reason_seconds: Option<f64>,
     /// Sizes of all pairwise intersections.
     overlaps_seconds: f64,
     overlaps: usize,
@@ -76,6 +79,7 @@ pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outco
     let moment = moment(&pipeline, &store);
     let first = pass(&mut segments, &mut store, moment)?;
     let passes = (0..options.runs).map(|_| pass(&mut segments, &mut store, moment)).collect::<Result<_>>()?;
+    let reason = reasons(&segments, &mut store, moment);
     let members: Vec<_> = segments.members().values().collect();
     let overlapping = (0..options.runs)
         .map(|_| {
@@ -91,6 +95,7 @@ pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outco
         open_seconds: opened.as_secs_f64(),
         first_pass_seconds: first.as_secs_f64(),
         pass_seconds: median(passes),
+        reason_seconds: reason,
         overlaps_seconds: median(overlapping),
         overlaps: members.len() * members.len().saturating_sub(1) / 2,
         peak_mib: peak_mib(),
@@ -183,6 +188,18 @@ fn pass(segments: &mut Segments, store: &mut Store, moment: Moment) -> Result<Du
     Ok(begun.elapsed())
 }
 
+fn reasons(segments: &Segments, store: &mut Store, moment: Moment) -> Option<f64> {
+    let everybody = store.identity.all();
+    let names = segments.members().keys().cycle();
+    let profiles = everybody.iter().step_by((everybody.len() as usize / 100).max(1));
+    let took = profiles.zip(names).filter_map(|(profile, name)| {
+        let begun = Instant::now();
+        segments.explain(store, name, profile, moment).ok().map(|_| begun.elapsed())
+    });
+    let took: Vec<Duration> = took.collect();
+    (!took.is_empty()).then(|| median(took))
+}
+
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times.get(times.len() / 2).map_or(0.0, Duration::as_secs_f64)
@@ -208,6 +225,7 @@ fn print(figures: &Figures) {
         ("open the store", ms(figures.open_seconds)),
         ("first pass", ms(figures.first_pass_seconds)),
         ("a pass over everybody", ms(figures.pass_seconds)),
+        ("a reason", figures.reason_seconds.map_or("none is given".into(), ms)),
         (
             "pairwise overlaps",
             format!("{} for {}", ms(figures.overlaps_seconds), number(figures.overlaps as u64)),
