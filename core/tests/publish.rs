@@ -98,10 +98,16 @@ fn published_batches_give_the_answers_of_the_store() {
     assert_eq!(snapshot.catalog(names.iter().copied()).unwrap(), catalog);
 
     let mut found: BTreeMap<String, RoaringBitmap> = BTreeMap::new();
-    let groups = group::open(&pipeline, &registry, &store, |_, _| Ok(None)).unwrap();
+    let groups = group::open(&pipeline, &registry, &store, &BTreeMap::new(), |_, _| Ok(None)).unwrap();
     for group in groups.iter().filter(|g| !g.is_model) {
+        // As a worker does: published columns are as wide as they come.
+        let shown = catalog.clone();
+        let needs = group.worker.call(move |h| h.plan(&shown)).unwrap();
+        let schema = batch::project(&catalog, &needs).unwrap();
+        let bound = schema.clone();
+        group.worker.call(move |h| h.bind(&bound)).unwrap();
         for number in 0..manifest.buckets {
-            let bucket = snapshot.bucket(number, &group.schema, moment, group.look_back_us, &stored).unwrap();
+            let bucket = snapshot.bucket(number, &schema, moment, group.look_back_us, &stored).unwrap();
             let rows = |table| manifest.file(table, number).map_or(0, |f| f.rows);
             assert_eq!((bucket.profiles, bucket.events), (rows(Table::Profiles), rows(Table::Events)));
             let consenting = snapshot.consenting(number).unwrap();

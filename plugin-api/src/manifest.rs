@@ -43,7 +43,8 @@ pub struct Manifest {
     pub summary: &'static str,
     /// What the host may rely on: `idempotent`, `transactional`, `ordered`, `stateful`, `network`, `secrets`,
     /// `model` (needs `observe` and `fit`), `nests` (its segments may refer to each other),
-    /// `narrow` (text of events may come in codes of one or two bytes, as [`crate::columns::coded_narrow`] says).
+    /// `narrow` (whole numbers of events may come in fewer than 64 bits, signed or not, and text in codes of one or two
+    /// bytes, as [`crate::columns::coded_narrow`] says).
     pub capabilities: &'static [&'static str],
 }
 

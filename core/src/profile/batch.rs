@@ -3,7 +3,7 @@
 use super::Profile;
 use crate::{
     Error, Result,
-    store::{Store, events::Span},
+    store::{Store, columns::ColumnType, events::Span, widths::Width},
 };
 use arrow::{
     array::{
@@ -53,12 +53,18 @@ pub fn catalog<'a>(store: &Store, segments: impl Iterator<Item = &'a str>) -> Sc
     Schema::new(fields)
 }
 
-/// The catalogue for plugins that take codes as narrow as they are.
-pub fn narrow(catalog: &Schema, store: &Store) -> Schema {
-    let narrow = |field: &FieldRef| match store.columns.codes(field.name()) {
-        Some(codes) => Arc::new(field.as_ref().clone().with_data_type(api::coded_narrow(codes))),
-        None => field.clone(),
+/// The catalogue for plugins that take codes and whole numbers as narrow as they are; `widths` are those of the events.
+pub fn narrow(catalog: &Schema, store: &Store, widths: &BTreeMap<String, Width>) -> Schema {
+    let narrow = |field: &FieldRef| {
+        let kind = store.columns.types().get(field.name())?;
+        let kind = match kind {
+            ColumnType::Text => api::coded_narrow(store.columns.codes(field.name())?),
+            ColumnType::Integer => widths.get(field.name())?.arrow(),
+            _ => return None,
+        };
+        Some(Arc::new(field.as_ref().clone().with_data_type(kind)))
     };
+    let narrow = |field: &FieldRef| narrow(field).unwrap_or_else(|| field.clone());
     let fields = catalog.fields().iter().map(|field| match field.name().as_str() {
         names::EVENTS => {
             let events: Vec<FieldRef> = event_fields(field).map(narrow).collect();

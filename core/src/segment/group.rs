@@ -5,7 +5,7 @@ use crate::{
     Error, Result, config,
     plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
-    store::Store,
+    store::{Store, widths::Width},
 };
 use arrow::datatypes::{Schema, SchemaRef};
 use kindred_plugin_api::Needs;
@@ -88,8 +88,8 @@ impl Group {
     ///
     /// # Errors
     /// When the plugin refuses what it took before.
-    pub fn refresh(&mut self, store: &Store) -> Result<()> {
-        let catalog = shown(&self.maker.plugin, &self.maker.catalog, store);
+    pub fn refresh(&mut self, store: &Store, widths: &Widths) -> Result<()> {
+        let catalog = shown(&self.maker.plugin, &self.maker.catalog, store, widths);
         if self.maker.catalog == catalog {
             return Ok(());
         }
@@ -116,6 +116,9 @@ struct Place {
     model: bool,
 }
 
+/// How wide the whole numbers of event columns are.
+pub type Widths = BTreeMap<String, Width>;
+
 /// Opens all groups, lowest level first. `state` gives the stored model of a group by name and definition.
 ///
 /// # Errors
@@ -124,6 +127,7 @@ pub fn open(
     pipeline: &config::Pipeline,
     registry: &Registry,
     store: &Store,
+    widths: &Widths,
     state: impl Fn(&str, u64) -> Result<Option<Vec<u8>>>,
 ) -> Result<Vec<Group>> {
     let catalog = batch::catalog(store, pipeline.segments.iter().map(|s| s.name.as_str()));
@@ -148,7 +152,7 @@ pub fn open(
             segments: config,
             state,
         };
-        let catalog = shown(&draft.plugin, &catalog, store);
+        let catalog = shown(&draft.plugin, &catalog, store, widths);
         let maker = Maker { plugin: draft.plugin, base_dir: pipeline.base_dir.clone(), catalog };
         let Ready { worker, schema, look_back_us } = maker.ready(&name, &origin)?;
         let others = Vec::new();
@@ -215,8 +219,8 @@ impl Maker {
 }
 
 /// The catalogue as a plugin is shown it.
-fn shown(plugin: &Plugin, catalog: &Schema, store: &Store) -> Schema {
-    if plugin.manifest.can("narrow") { batch::narrow(catalog, store) } else { catalog.clone() }
+fn shown(plugin: &Plugin, catalog: &Schema, store: &Store, widths: &Widths) -> Schema {
+    if plugin.manifest.can("narrow") { batch::narrow(catalog, store, widths) } else { catalog.clone() }
 }
 
 fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>> {

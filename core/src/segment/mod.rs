@@ -26,7 +26,7 @@ use crate::{
     },
 };
 use engine::{Engine, FullPass};
-use group::Group;
+use group::{Group, Widths};
 use kindred_plugin_api::{Reason, Report, columns::profile as columns};
 use pass::Pass;
 use roaring::RoaringBitmap;
@@ -92,6 +92,8 @@ pub struct Segments {
     engine: Option<Box<dyn Engine>>,
     /// The groups are open for columns that have outgrown their codes so often.
     outgrown: usize,
+    /// And for whole numbers of these widths.
+    widths: Widths,
 }
 
 impl Segments {
@@ -104,7 +106,8 @@ impl Segments {
             let model: Option<Model> = tables::read(&store.tables.models, name)?;
             Ok(model.filter(|m| m.definition == definition).map(|m| m.state))
         };
-        let groups = group::open(pipeline, registry, store, stored_model)?;
+        let widths = store.events.widths()?;
+        let groups = group::open(pipeline, registry, store, &widths, stored_model)?;
         let mut members = BTreeMap::new();
         let mut stale = Vec::new();
         for group in &groups {
@@ -138,14 +141,20 @@ impl Segments {
             timers: None,
             engine: None,
             outgrown: store.columns.outgrown(),
+            widths,
         })
     }
 
-    /// Opens groups anew whose columns have outgrown their codes.
+    /// Opens groups anew that read columns which have outgrown their types; types never become narrower here.
     fn refresh(&mut self, store: &Store) -> Result<()> {
-        if self.outgrown != store.columns.outgrown() {
-            self.groups.iter_mut().try_for_each(|group| group.refresh(store))?;
-            self.outgrown = store.columns.outgrown();
+        let (outgrown, mut widths) = (store.columns.outgrown(), store.events.widths()?);
+        for (name, held) in &self.widths {
+            let wider = widths.get(name).map_or(Ok(*held), |width| width.join(*held))?;
+            widths.insert(name.clone(), wider);
+        }
+        if (outgrown, &widths) != (self.outgrown, &self.widths) {
+            self.groups.iter_mut().try_for_each(|group| group.refresh(store, &widths))?;
+            (self.outgrown, self.widths) = (outgrown, widths);
         }
         Ok(())
     }

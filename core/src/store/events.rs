@@ -9,10 +9,12 @@ use super::{
     merge::merge,
     segment::Segment,
     tables::{Change, Tables},
+    widths::Width,
     write::Writer,
 };
 use crate::{Result, identity::Identity};
 use arrow::datatypes::Fields;
+use std::collections::BTreeMap;
 
 /// Segments of one size class that are merged into one.
 const FAN_IN: usize = 4;
@@ -41,6 +43,23 @@ impl Events {
     fn push(&mut self, name: String, segment: Segment) {
         self.names.push(name);
         self.segments.push(segment);
+    }
+
+    /// The whole numbers and codes of each column in the narrowest width that holds all of them.
+    ///
+    /// # Errors
+    /// When a column is of whole numbers in one segment and of something else in another.
+    pub fn widths(&self) -> Result<BTreeMap<String, Width>> {
+        let mut widths: BTreeMap<String, Width> = BTreeMap::new();
+        for (name, width) in self.segments.iter().flat_map(Segment::columns) {
+            match widths.get_mut(name) {
+                Some(held) => *held = held.join(*width)?,
+                None => {
+                    widths.insert(name.clone(), *width);
+                }
+            }
+        }
+        Ok(widths)
     }
 
     /// Events in the store.

@@ -150,7 +150,7 @@ impl Width {
     ///
     /// # Errors
     /// When they are of different kinds.
-    pub(super) fn join(self, other: Self) -> Result<Self> {
+    pub(crate) fn join(self, other: Self) -> Result<Self> {
         match (self.range(), other.range()) {
             (Some(a), Some(b)) => Ok(Self::between(a.0.min(b.0), a.1.max(b.1))),
             _ if self == other => Ok(self),
@@ -159,7 +159,7 @@ impl Width {
     }
 
     /// Its Arrow type.
-    pub(super) fn arrow(self) -> DataType {
+    pub(crate) fn arrow(self) -> DataType {
         match self {
             Self::Time => api::timestamp(),
             _ => primitive!(self, T => T::DATA_TYPE, boolean => DataType::Boolean),
@@ -246,7 +246,8 @@ fn extend<O: ArrowPrimitiveType>(
     let mixed =
         || Error::Column(format!("a column of {} among others of {}", values.data_type(), O::DATA_TYPE));
     let width = Width::named(values.data_type())?;
-    if width.range().is_none() || Width::named(&O::DATA_TYPE)?.range().is_none() {
+    let wide = Width::named(&O::DATA_TYPE)?;
+    if width.range().is_none() || wide.range().is_none() || wide.join(width)? != wide {
         return Err(mixed());
     }
     primitive!(width, I => {

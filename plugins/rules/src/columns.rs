@@ -51,7 +51,7 @@ pub(crate) fn type_of(kind: &DataType) -> Option<Type> {
             (DataType::UInt8 | DataType::UInt16 | DataType::UInt32, DataType::Utf8) => Type::Text,
             _ => return None,
         },
-        DataType::Int64 => Type::Int,
+        kind if kind.is_integer() && *kind != DataType::UInt64 => Type::Int,
         DataType::Float64 => Type::Float,
         DataType::Boolean => Type::Bool,
         DataType::Timestamp(TimeUnit::Microsecond, _) => Type::Time,

@@ -3,8 +3,8 @@
 
 use crate::{
     ast::{ArithmeticOp, CompareOp, IsTest, Literal},
-    logic::Bools,
-    vector::{Numbers, Vector},
+    logic::{Bits, Bools},
+    vector::{Narrow, Numbers, Vector, narrow},
 };
 use arrow::datatypes::ArrowNativeType;
 use std::cmp::Ordering;
@@ -253,15 +253,29 @@ fn with_literal<A: ArrowNativeType>(
 
 /// The commonest comparison; the operator is chosen outside of the loop.
 fn int_literal(op: CompareOp, a: &Numbers<i64>, b: i64, out: &mut Bools) {
-    match op {
-        CompareOp::Eq => out.yes.pack_each(&a.values, |a| a == b),
-        CompareOp::NotEq => out.yes.pack_each(&a.values, |a| a != b),
-        CompareOp::Lt => out.yes.pack_each(&a.values, |a| a < b),
-        CompareOp::LtEq => out.yes.pack_each(&a.values, |a| a <= b),
-        CompareOp::Gt => out.yes.pack_each(&a.values, |a| a > b),
-        CompareOp::GtEq => out.yes.pack_each(&a.values, |a| a >= b),
+    match &a.narrow {
+        None => with_number(op, &a.values, b, &mut out.yes),
+        Some(narrow) => narrow!(narrow, values => match b.try_into() {
+            Ok(b) => with_number(op, values, b, &mut out.yes),
+            // Beyond all that this many bits hold, on one side or the other.
+            Err(_) => {
+                let order = if b > 0 { Ordering::Less } else { Ordering::Greater };
+                out.yes.fill(values.len(), op.holds(order));
+            }
+        }),
     }
     out.settle(&a.valid);
+}
+
+fn with_number<T: Copy + Ord>(op: CompareOp, values: &[T], number: T, out: &mut Bits) {
+    match op {
+        CompareOp::Eq => out.pack_each(values, |value| value == number),
+        CompareOp::NotEq => out.pack_each(values, |value| value != number),
+        CompareOp::Lt => out.pack_each(values, |value| value < number),
+        CompareOp::LtEq => out.pack_each(values, |value| value <= number),
+        CompareOp::Gt => out.pack_each(values, |value| value > number),
+        CompareOp::GtEq => out.pack_each(values, |value| value >= number),
+    }
 }
 
 #[cfg(test)]

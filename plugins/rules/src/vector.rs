@@ -9,8 +9,8 @@ use arrow::{
     array::{Array, AsArray, StringArray},
     buffer::{NullBuffer, ScalarBuffer},
     datatypes::{
-        ArrowNativeType, DataType, Float64Type, Int64Type, TimestampMicrosecondType, UInt8Type, UInt16Type,
-        UInt32Type,
+        ArrowNativeType, DataType, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+        TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type,
     },
 };
 use kindred_plugin_api::{Fault, Result};
@@ -31,7 +31,35 @@ pub(crate) enum Vector {
 pub(crate) struct Numbers<T: ArrowNativeType> {
     pub(crate) values: Values<T>,
     pub(crate) valid: Bits,
+    /// The same values in fewer bits, where a column came so.
+    pub(crate) narrow: Option<Narrow>,
 }
+
+/// Whole numbers as the batch has them.
+#[derive(Clone, Debug)]
+pub(crate) enum Narrow {
+    I8(ScalarBuffer<i8>),
+    I16(ScalarBuffer<i16>),
+    I32(ScalarBuffer<i32>),
+    U8(ScalarBuffer<u8>),
+    U16(ScalarBuffer<u16>),
+    U32(ScalarBuffer<u32>),
+}
+
+/// Evaluates `$body` with `$values` as the slice of a [`Narrow`].
+macro_rules! narrow {
+    ($narrow:expr, $values:ident => $body:expr) => {
+        match $narrow {
+            Narrow::I8($values) => $body,
+            Narrow::I16($values) => $body,
+            Narrow::I32($values) => $body,
+            Narrow::U8($values) => $body,
+            Narrow::U16($values) => $body,
+            Narrow::U32($values) => $body,
+        }
+    };
+}
+pub(crate) use narrow;
 
 /// Values that were computed here, or that stay where Arrow has them.
 #[derive(Debug)]
@@ -91,7 +119,11 @@ impl Vector {
                 out.settle(&valid);
             }
             (Self::Ints(out), DataType::Int64) => {
-                out.load(array.as_primitive::<Int64Type>().values(), array.nulls())
+                out.narrow = None;
+                out.load(array.as_primitive::<Int64Type>().values(), array.nulls());
+            }
+            (Self::Ints(out), kind) if kind.is_integer() && *kind != DataType::UInt64 => {
+                out.load_narrow(Narrow::of(array)?, array.nulls());
             }
             (Self::Ints(out), DataType::Timestamp(..)) => {
                 out.load(array.as_primitive::<TimestampMicrosecondType>().values(), array.nulls());
@@ -99,7 +131,7 @@ impl Vector {
             (Self::Floats(out), DataType::Float64) => {
                 out.load(array.as_primitive::<Float64Type>().values(), array.nulls());
                 if out.values.iter().any(|value| value.is_nan()) {
-                    let Numbers { values, valid } = out;
+                    let Numbers { values, valid, .. } = out;
                     let present = std::mem::take(valid);
                     valid.pack(values.len(), |row| present.get(row) && !values[row].is_nan());
                 }
@@ -204,6 +236,40 @@ impl<T: ArrowNativeType> Values<T> {
     }
 }
 
+impl Narrow {
+    fn of(array: &dyn Array) -> Result<Self> {
+        Ok(match array.data_type() {
+            DataType::Int8 => Self::I8(array.as_primitive::<Int8Type>().values().clone()),
+            DataType::Int16 => Self::I16(array.as_primitive::<Int16Type>().values().clone()),
+            DataType::Int32 => Self::I32(array.as_primitive::<Int32Type>().values().clone()),
+            DataType::UInt8 => Self::U8(array.as_primitive::<UInt8Type>().values().clone()),
+            DataType::UInt16 => Self::U16(array.as_primitive::<UInt16Type>().values().clone()),
+            DataType::UInt32 => Self::U32(array.as_primitive::<UInt32Type>().values().clone()),
+            other => {
+                return Err(Fault::permanent(
+                    "schema",
+                    format!("a column of {other} is not of whole numbers"),
+                ));
+            }
+        })
+    }
+}
+
+impl Numbers<i64> {
+    fn load_narrow(&mut self, narrow: Narrow, nulls: Option<&NullBuffer>) {
+        let wide_values = self.values.clear();
+        narrow!(&narrow, values => {
+            wide_values.resize(values.len(), 0);
+            wide(
+                #[inline(always)]
+                || wide_values.iter_mut().zip(values.iter()).for_each(|(to, value)| *to = i64::from(*value)),
+            );
+        });
+        load_valid(&mut self.valid, nulls, wide_values.len());
+        self.narrow = Some(narrow);
+    }
+}
+
 impl<T: ArrowNativeType> Numbers<T> {
     fn load(&mut self, values: &ScalarBuffer<T>, nulls: Option<&NullBuffer>) {
         self.values = Values::Column(values.clone());
@@ -212,7 +278,7 @@ impl<T: ArrowNativeType> Numbers<T> {
 
     /// Refills it row by row.
     pub(crate) fn fill_with(&mut self, rows: usize, mut value: impl FnMut(usize) -> Option<T>) {
-        let Self { values, valid } = self;
+        let Self { values, valid, .. } = self;
         let values = values.clear();
         valid.pack(rows, |row| {
             let value = value(row);
@@ -344,7 +410,7 @@ impl TextColumn {
                     let array = array.as_dictionary::<UInt32Type>();
                     let keys = array.keys().values();
                     let small = array.values().len() <= NARROW;
-                    let keys = if small { Keys::U8(narrow(keys).into()) } else { Keys::U32(keys.clone()) };
+                    let keys = if small { Keys::U8(narrowed(keys).into()) } else { Keys::U32(keys.clone()) };
                     (keys, array.values())
                 }
                 _ => return None,
@@ -405,7 +471,7 @@ fn look_up_bytes(keys: &[u8], table: &[bool], out: &mut Bits) {
 }
 
 /// Codes of a short dictionary; those of null rows may be anything, before and after.
-fn narrow(codes: &[u32]) -> Vec<u8> {
+fn narrowed(codes: &[u32]) -> Vec<u8> {
     let mut bytes = vec![0; codes.len()];
     wide(
         #[inline(always)]

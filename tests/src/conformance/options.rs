@@ -20,7 +20,7 @@ pub(super) const DUTIES: &[Duty] = &[
 ];
 
 const CAPABILITIES: [&str; 8] =
-    ["idempotent", "transactional", "ordered", "stateful", "network", "secrets", "model", "nests"];
+    ["idempotent", "transactional", "ordered", "stateful", "network", "secrets", "model", "nests", "narrow"];
 
 fn manifest(subject: &Subject<'_>) -> Result<(), String> {
     let manifest = &subject.plugin.manifest;
