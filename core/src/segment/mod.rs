@@ -459,7 +459,7 @@ impl Segments {
         let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let everybody: Vec<u32> = everybody.iter().collect();
         let mut waiting = VecDeque::new();
-        for rows in pass::batches(&everybody) {
+        for rows in pass::batches(&everybody, |page| store.events.of_page(page)) {
             let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;

@@ -17,6 +17,8 @@ use std::{
 
 /// Never due.
 const NEVER: i64 = Evaluated::NEVER;
+/// Events of a batch, about: what rules look at of so many stays in a processor's cache.
+const EVENTS: usize = 32_768;
 /// Fewer batches than this are not worth another instance.
 const SEVERAL: usize = 8;
 
@@ -78,7 +80,7 @@ impl Pass {
         let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         let workers = group.workers().count();
-        let batches: Vec<Range<usize>> = batches(&self.profiles).collect();
+        let batches = batches(&self.profiles, |page| store.events.of_page(page));
         for (number, rows) in batches.into_iter().enumerate() {
             let (start, part) = (rows.start, &self.profiles[rows.clone()]);
             let (batch, next_us) =
@@ -123,26 +125,42 @@ impl Pass {
     }
 }
 
-/// Profiles, ascending, in batches that end at borders of pages where that leaves them large: the events of a page lie in
-/// one block, which then need not be copied.
-pub(super) fn batches(profiles: &[u32]) -> impl Iterator<Item = Range<usize>> + '_ {
-    let page = |at: usize| profiles[at] as usize / BATCH;
+/// Profiles, ascending, in batches. They end at borders of pages where that leaves them large: the events of a page lie in
+/// one block, which then need not be copied. A page with very many events, as `events` tells, is several batches.
+pub(super) fn batches(profiles: &[u32], events: impl Fn(u32) -> usize) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    for rows in pages(profiles) {
+        let parts = profiles[rows.clone()].chunk_by(|a, b| page(*a) == page(*b));
+        let expected: usize = parts.map(|part| events(page(part[0])) * part.len() / BATCH).sum();
+        let count = expected.div_ceil(EVENTS).clamp(1, rows.len());
+        let size = rows.len().div_ceil(count);
+        let starts = rows.clone().step_by(size);
+        found.extend(starts.map(|start| start..rows.end.min(start + size)));
+    }
+    found
+}
+
+fn page(profile: u32) -> u32 {
+    profile / BATCH as u32
+}
+
+/// Whole pages where they are at least half there; else as many as fit into a batch.
+fn pages(profiles: &[u32]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut start = 0;
     std::iter::from_fn(move || {
         let limit = profiles.len().min(start + BATCH);
         if start == limit {
             return None;
         }
-        let before =
-            |other: usize| start + profiles[start..limit].partition_point(|p| (*p as usize / BATCH) < other);
-        let first = before(page(start) + 1);
+        let before = |other: u32| start + profiles[start..limit].partition_point(|p| page(*p) < other);
+        let first = before(page(profiles[start]) + 1);
         let end = if first - start >= BATCH / 2 {
             first
         } else if limit == profiles.len() {
             limit
         } else {
             // Whole pages; the one that does not fit is another, or the first would be large.
-            before(page(limit))
+            before(page(profiles[limit]))
         };
         Some(std::mem::replace(&mut start, end)..end)
     })
@@ -167,19 +185,21 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn batches_are_all_profiles_once_and_end_at_borders(
-            gaps in proptest::collection::vec(1u32..40, 0..3_000), dense in 0u32..3,
+            gaps in proptest::collection::vec(1u32..40, 0..3_000), dense in 0u32..3, events in 0usize..200_000,
         ) {
             let mut profiles: Vec<u32> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let page = BATCH as u32;
             let first = profiles.last().map_or(0, |last| last.div_ceil(page) * page);
             profiles.extend(first + 1..first + 1 + dense * page);
-            let found: Vec<Range<usize>> = batches(&profiles).collect();
+            let found = batches(&profiles, |_| events);
             proptest::prop_assert_eq!(found.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
                 (0..profiles.len()).collect::<Vec<_>>());
-            proptest::prop_assert!(found.iter().all(|rows| !rows.is_empty() && rows.len() <= BATCH));
-            let page = |at: usize| profiles[at] / page;
-            let at_border = |rows: &Range<usize>| rows.end == profiles.len() || page(rows.end - 1) < page(rows.end);
-            proptest::prop_assert!(found.iter().all(at_border), "{:?}", &found);
+            for rows in &found {
+                proptest::prop_assert!(!rows.is_empty() && rows.len() <= BATCH.min(BATCH * EVENTS / events.max(1) + 1));
+                let pages = |at: usize| profiles[at] / page;
+                let at_border = rows.end == profiles.len() || pages(rows.end - 1) < pages(rows.end);
+                proptest::prop_assert!(at_border || events > EVENTS, "{:?}", &found);
+            }
         }
     }
 

@@ -62,6 +62,15 @@ impl Events {
         Ok(widths)
     }
 
+    /// About how many events the profiles of a page have.
+    pub fn of_page(&self, page: u32) -> usize {
+        let blocks = self
+            .segments
+            .iter()
+            .filter_map(|segment| Some(segment.blocks()[segment.block_of(page)?].index()));
+        blocks.map(|block| block.events as usize / (block.pages.1 - block.pages.0 + 1) as usize).sum()
+    }
+
     /// Events in the store.
     pub fn rows(&self) -> usize {
         self.segments.iter().map(Segment::rows).sum()

@@ -223,14 +223,18 @@ impl<T: ArrowNativeType> Default for Values<T> {
 impl<T: ArrowNativeType> Values<T> {
     /// Room of its own, empty.
     pub(crate) fn clear(&mut self) -> &mut Vec<T> {
+        let values = self.own();
+        values.clear();
+        values
+    }
+
+    /// Room of its own, with whatever was there last.
+    fn own(&mut self) -> &mut Vec<T> {
         if let Self::Column(_) = self {
             *self = Self::default();
         }
         match self {
-            Self::Own(values) => {
-                values.clear();
-                values
-            }
+            Self::Own(values) => values,
             Self::Column(_) => unreachable!("it was made its own above"),
         }
     }
@@ -257,7 +261,7 @@ impl Narrow {
 
 impl Numbers<i64> {
     fn load_narrow(&mut self, narrow: Narrow, nulls: Option<&NullBuffer>) {
-        let wide_values = self.values.clear();
+        let wide_values = self.values.own();
         narrow!(&narrow, values => {
             wide_values.resize(values.len(), 0);
             wide(
