@@ -19,7 +19,7 @@ pub(super) const DUTIES: &[Duty] = &[
     ("refuses options that are no table", no_table),
 ];
 
-const CAPABILITIES: [&str; 8] =
+const CAPABILITIES: [&str; 9] =
     ["idempotent", "transactional", "ordered", "stateful", "network", "secrets", "model", "nests", "narrow"];
 
 fn manifest(subject: &Subject<'_>) -> Result<(), String> {

@@ -165,7 +165,7 @@ fn structs(events: &[&Event], random: &mut Random) -> StructArray {
         ("category", coded(&text(|e| &e.category), &CATEGORIES, random)),
         ("url", Arc::new(text(|e| &e.url).into_iter().collect::<StringArray>())),
         ("amount", Arc::new(events.iter().map(|e| e.amount).collect::<Float64Array>())),
-        ("quantity", Arc::new(events.iter().map(|e| e.quantity).collect::<Int64Array>())),
+        ("quantity", whole(events.iter().map(|e| e.quantity).collect(), random)),
         ("paid", Arc::new(events.iter().map(|e| e.paid).collect::<BooleanArray>())),
         ("shipped", times(events.iter().map(|e| e.shipped).collect())),
         ("interest_path", coded(&text(|e| &e.path), &PATHS, random)),
@@ -175,6 +175,15 @@ fn structs(events: &[&Event], random: &mut Random) -> StructArray {
         .map(|(name, c)| Field::new(*name, c.data_type().clone(), *name != "event_time"))
         .collect();
     StructArray::new(fields, columns.into_iter().map(|(_, c)| c).collect(), None)
+}
+
+/// In some width that all of them fit in.
+fn whole(values: Int64Array, random: &mut Random) -> ArrayRef {
+    use DataType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32};
+    let width = random.pick(&[Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32]);
+    let narrow = arrow::compute::cast(&values, &width).unwrap();
+    // What does not fit becomes null.
+    if narrow.null_count() == arrow::array::Array::null_count(&values) { narrow } else { Arc::new(values) }
 }
 
 fn coded(values: &[Option<&str>], known: &[&str], random: &mut Random) -> ArrayRef {
