@@ -145,7 +145,7 @@ type Answer = Vec<(Vec<Row>, Option<i64>)>;
 fn ask(store: &mut Store, profiles: &[u32], span: Span) -> Result<Answer, Error> {
     let names = ["event_time"].into_iter().chain(COLUMNS.map(|(name, _)| name));
     let fields = names.map(|name| store.columns.field(name).unwrap()).collect();
-    let found = store.events.gather(profiles, &store.identity, &fields, span, &mut store.columns)?;
+    let found = store.events.gather(profiles, &store.identity, &fields, span, &store.columns)?;
     let list = |at: usize| rows(found.events.value(at).as_struct());
     Ok((0..profiles.len()).map(|at| (list(at), found.next_us[at])).collect())
 }

@@ -53,7 +53,7 @@ fn in_order(store: &mut Store) -> Vec<(i64, String, Option<i64>)> {
     let fields =
         ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap()).into_iter().collect();
     let span = Span { after_us: i64::MIN, until_us: i64::MAX };
-    let found = store.events.gather(&profiles, &store.identity, &fields, span, &mut store.columns).unwrap();
+    let found = store.events.gather(&profiles, &store.identity, &fields, span, &store.columns).unwrap();
     let events = found.events.values().as_struct().clone();
     let names = arrow::compute::cast(events.column(1), &DataType::Utf8).unwrap();
     let times = events.column(0).as_primitive::<TimestampMicrosecondType>();
@@ -70,8 +70,7 @@ fn read(store: &mut Store, span: Span) -> Vec<Vec<Event>> {
     let profiles: Vec<u32> = (0..12).collect();
     let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
     let fields = fields.into_iter().collect();
-    let gathered =
-        store.events.gather(&profiles, &store.identity, &fields, span, &mut store.columns).unwrap();
+    let gathered = store.events.gather(&profiles, &store.identity, &fields, span, &store.columns).unwrap();
     let mut answer = Vec::new();
     for profile in 0..12_usize {
         let list = gathered.events.value(profile);
@@ -228,7 +227,7 @@ fn every_flipped_bit_of_a_file_is_found() {
         let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
         let fields = fields.into_iter().collect();
         let span = Span { after_us: i64::MIN, until_us: i64::MAX };
-        store.events.gather(&[1, 2], &store.identity, &fields, span, &mut store.columns).map(|_| ())
+        store.events.gather(&[1, 2], &store.identity, &fields, span, &store.columns).map(|_| ())
     };
     all().unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 80 + 1) {

@@ -139,7 +139,7 @@ fn run(sandbox: &Sandbox, now: &str) {
 fn members(sandbox: &Sandbox) -> BTreeMap<String, BTreeSet<Vec<String>>> {
     let registry = Registry::new();
     let pipeline = config::load(&sandbox.path("pipeline.toml"), &[], &registry).unwrap();
-    let mut store = Store::existing(&pipeline.store).unwrap();
+    let store = Store::existing(&pipeline.store).unwrap();
     let segments = Segments::open(&pipeline, &registry, &store).unwrap();
     let mut found = BTreeMap::new();
     for (name, members) in segments.members() {

@@ -40,7 +40,7 @@ struct Outcome {
 }
 
 fn outcome(sandbox: &Sandbox) -> Outcome {
-    let mut store = Store::open(&sandbox.path("store")).unwrap();
+    let store = Store::open(&sandbox.path("store")).unwrap();
     let mut members = Vec::new();
     for (name, record) in tables::scan(&store.tables.segments, []).unwrap() {
         let record: Membership = postcard::from_bytes(&record).unwrap();

@@ -173,7 +173,7 @@ impl Case {
         pipeline: &config::Pipeline,
         registry: &Registry,
     ) -> BTreeMap<String, BTreeSet<String>> {
-        let mut store = Store::existing(&pipeline.store).unwrap();
+        let store = Store::existing(&pipeline.store).unwrap();
         let segments = Segments::open(pipeline, registry, &store).unwrap();
         let mut found = BTreeMap::new();
         for (name, members) in segments.members() {
@@ -346,7 +346,7 @@ fn seeds() -> Vec<u64> {
         return vec![seed];
     }
     let fresh = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = |case: u64| if case % 2 == 0 { case / 2 } else { fresh.wrapping_add(case) };
+    let seed = |case: u64| if case.is_multiple_of(2) { case / 2 } else { fresh.wrapping_add(case) };
     (0..number("KINDRED_CASES").unwrap_or(6)).map(seed).collect()
 }
 

@@ -71,7 +71,7 @@ fn profile_columns(store: &Store) -> Schema {
 fn events(store: &mut Store, profiles: &[u32], moment: Moment) -> Result<Vec<ArrayRef>> {
     let span = Span { after_us: moment.expired_us(), until_us: i64::MAX };
     let fields = event_fields(store);
-    let gathered = store.events.gather(profiles, &store.identity, &fields, span, &mut store.columns)?;
+    let gathered = store.events.gather(profiles, &store.identity, &fields, span, &store.columns)?;
     let lengths = gathered.events.offsets().windows(2).map(|ends| (ends[1] - ends[0]) as usize);
     let ids = profiles.iter().zip(lengths).flat_map(|(id, rows)| std::iter::repeat_n(*id, rows));
     let ids: ArrayRef = Arc::new(UInt32Array::from_iter_values(ids));

@@ -169,8 +169,7 @@ impl Stock {
         let mut wanted = owners.clone();
         wanted.dedup();
         let profiles: Vec<u32> = wanted.iter().map(|at| self.profiles[*at]).collect();
-        let gathered =
-            store.events.gather(&profiles, &store.identity, &self.fields, EVER, &mut store.columns)?;
+        let gathered = store.events.gather(&profiles, &store.identity, &self.fields, EVER, &store.columns)?;
         let offsets = gathered.events.value_offsets();
         let mut rows = Vec::with_capacity(drawn.len());
         let mut texts = vec![Vec::with_capacity(drawn.len()); self.namespaces.len()];
@@ -222,8 +221,7 @@ impl Stock {
         let fields: Fields = self.fields.iter().filter(|field| field.name() == EVENT).cloned().collect();
         let mut end = 0;
         for profiles in self.profiles.chunks(BATCH) {
-            let gathered =
-                store.events.gather(profiles, &store.identity, &fields, EVER, &mut store.columns)?;
+            let gathered = store.events.gather(profiles, &store.identity, &fields, EVER, &store.columns)?;
             for lengths in gathered.events.value_offsets().windows(2) {
                 end += (lengths[1] - lengths[0]) as u64;
                 self.ends.push(end);

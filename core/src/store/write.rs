@@ -127,7 +127,7 @@ fn pieces(bytes: &[u8], message: usize, start: u64) -> Result<(Piece, u64, Vec<P
     let buffers = buffers.ok_or_else(|| strange("buffers"))?;
     let mut places: Vec<usize> = buffers.iter().map(|buffer| body + buffer.offset() as usize).collect();
     // Each column has two buffers, and ends where the next one begins.
-    if places.len() < HEAD_BUFFERS || (places.len() - HEAD_BUFFERS) % 2 > 0 {
+    if places.len() < HEAD_BUFFERS || !(places.len() - HEAD_BUFFERS).is_multiple_of(2) {
         return Err(strange("number of buffers"));
     }
     places.push(bytes.len());

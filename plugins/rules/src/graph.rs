@@ -14,6 +14,9 @@ use std::collections::HashMap;
 /// Position of a node; operands come before what is made of them.
 pub(crate) type Id = usize;
 
+/// A condition and its result; none is null.
+pub(crate) type Branch = (Id, Option<Id>);
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Node {
     Leaf(Leaf),
@@ -35,7 +38,7 @@ pub(crate) enum Node {
     Decimal(Id),
     /// The result of the first condition that is true; none is null.
     Case {
-        branches: Vec<(Id, Option<Id>)>,
+        branches: Vec<Branch>,
         otherwise: Option<Id>,
     },
     /// Whether a value reaches a place among all profiles, which is figured out elsewhere.
@@ -54,7 +57,7 @@ pub(crate) enum TextTest {
 impl Node {
     /// The nodes that it is computed from.
     fn operands(&self) -> impl Iterator<Item = Id> {
-        let (parts, branches, last): (&[Id], &[(Id, Option<Id>)], Option<Id>) = match self {
+        let (parts, branches, last): (&[Id], &[Branch], Option<Id>) = match self {
             Self::Leaf(_) | Self::Literal(_) => (&[], &[], None),
             Self::And(parts) | Self::Or(parts) => (parts, &[], None),
             Self::Not(of)
