@@ -223,7 +223,7 @@ fn every_flipped_bit_of_a_file_is_found() {
     let whole = fs::read(&file).unwrap();
     // At the latest when everything is read; what opening reads it proves.
     let all = || -> Result<(), Error> {
-        let mut store = Store::open(dir.path())?;
+        let store = Store::open(dir.path())?;
         let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
         let fields = fields.into_iter().collect();
         let span = Span { after_us: i64::MIN, until_us: i64::MAX };

@@ -52,7 +52,7 @@ fn compare(data: &Path) -> Option<Value> {
 }
 
 /// Sales and zero-quantity lines, added up from what the store holds.
-fn totals(mut store: kindred_core::store::Store, facts: &Value) {
+fn totals(store: kindred_core::store::Store, facts: &Value) {
     use arrow::array::{Array, AsArray};
     use arrow::datatypes::{Float64Type, Int64Type};
     let profiles: Vec<u32> = store.identity.all().into_iter().collect();
