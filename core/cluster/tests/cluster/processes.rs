@@ -111,7 +111,7 @@ impl House {
         let all = store.identity.all();
         let denied = all.iter().filter(|profile| !store.profiles.consents(*profile)).count();
         assert!(denied as u64 > all.len() / 50, "some do not consent");
-        let groups = group::open(&pipeline, &registry, &store, |_, _| Ok(None)).unwrap();
+        let groups = group::open(&pipeline, &registry, &store, &BTreeMap::new(), |_, _| Ok(None)).unwrap();
         Self { dir, pipeline, store, groups }
     }
 
