@@ -1,0 +1,150 @@
+//! When the sources are drained: queries are asked, models fitted on everybody, and what builds on either evaluated.
+
+use super::{
+    AHEAD, Model, Segments, bytes,
+    group::Group,
+    pass::{self, Pass},
+};
+use crate::{
+    Error, Result,
+    profile::batch::{self, Moment},
+    store::{
+        Store,
+        tables::{self, Change},
+    },
+};
+use kindred_plugin_api::{Report, columns::profile as columns};
+use roaring::RoaringBitmap;
+use std::collections::VecDeque;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+impl Segments {
+    /// Answers SQL segments whose time has come, fits models on everybody where anything changed since, and evaluates
+    /// them and what builds on either.
+    ///
+    /// # Errors
+    /// When the query engine, a plugin or the store fails.
+    pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
+        let mut asked = Vec::new();
+        for (name, inside) in self.sql.settle(store, change, moment)? {
+            // A query that is asked again and answers the same has changed nothing.
+            let moved = self.members.get(&name) != Some(&inside);
+            self.changed.insert(name.clone(), moved);
+            self.asked.insert(name.clone());
+            asked.push(format!("{}{name}", columns::IN));
+            self.members.insert(name, inside);
+        }
+        self.settle_models(store, change, moment, &asked)
+    }
+
+    /// The same without SQL; these columns of memberships have moved.
+    pub(super) fn settle_models(
+        &mut self,
+        store: &mut Store,
+        change: &mut Change,
+        moment: Moment,
+        asked: &[String],
+    ) -> Result<bool> {
+        self.refresh(store)?;
+        let everybody = store.identity.all();
+        let mut fitted_any = false;
+        for at in 0..self.groups.len() {
+            let reads = |name: &String| self.groups[at].schema.column_with_name(name).is_some();
+            let moved = fitted_any || asked.iter().any(reads);
+            let fitted =
+                if self.groups[at].is_model { self.fit(store, at, &everybody, moment, moved)? } else { None };
+            if fitted.is_some() || moved && !self.groups[at].is_model {
+                let mut pass = Pass::over(&everybody);
+                self.run(store, at, (&mut pass, true), moment)?;
+                if let Some(model) = fitted {
+                    let due_us = pass.due().filter_map(|(_, due)| due).min();
+                    let model = Model { due_us, ..model };
+                    change.put(&store.tables.models, &self.groups[at].name, &model)?;
+                }
+                let timers = self.timers(store)?;
+                for (profile, due) in pass.due() {
+                    let earlier = timers.of(profile).into_iter().chain(due).min();
+                    timers.set(profile, earlier);
+                }
+                fitted_any = true;
+            }
+        }
+        Ok(fitted_any || !asked.is_empty())
+    }
+
+    /// None when what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
+    fn fit(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &RoaringBitmap,
+        moment: Moment,
+        below_fitted: bool,
+    ) -> Result<Option<Model>> {
+        let group = &self.groups[at];
+        let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
+        let current = match &known {
+            Some(m) => {
+                m.definition == group.definition
+                    && m.changes == store.totals.changes
+                    && m.due_us.is_none_or(|due| moment.as_of_us < due)
+                    && !below_fitted
+                    && m.inputs == self.inputs(group)
+            }
+            None => false,
+        };
+        if current || everybody.is_empty() {
+            return Ok(None);
+        }
+        let inputs = self.inputs(group);
+        let (reports, state) = self.train(store, at, everybody, moment)?;
+        self.stale[at] = true;
+        Ok(Some(Model {
+            definition: self.groups[at].definition,
+            changes: store.totals.changes,
+            as_of_us: moment.as_of_us,
+            due_us: None,
+            inputs,
+            state,
+            reports: serde_json::json!(reports).to_string(),
+        }))
+    }
+
+    /// What the members of all segments that a group reads come down to; time alone, or another definition, changes it.
+    fn inputs(&self, group: &Group) -> u64 {
+        let read = group.schema.fields().iter().filter_map(|field| field.name().strip_prefix(columns::IN));
+        let members = read.filter_map(|name| self.members.get(name)).map(bytes);
+        members.fold(0, |before, members| xxh3_64_with_seed(&members, before))
+    }
+
+    /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
+    pub(super) fn train(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        everybody: &RoaringBitmap,
+        moment: Moment,
+    ) -> Result<(Vec<Report>, Vec<u8>)> {
+        let group = &self.groups[at];
+        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
+        let everybody: Vec<u32> = everybody.iter().collect();
+        let mut waiting = VecDeque::new();
+        for rows in pass::batches(&everybody, |page| store.events.of_page(page)) {
+            let part = &everybody[rows];
+            let (batch, _) =
+                batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
+            waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));
+            if waiting.len() > AHEAD
+                && let Some(reply) = waiting.pop_front()
+            {
+                reply.wait().and_then(|seen| seen).map_err(failed())?;
+            }
+        }
+        for reply in waiting {
+            reply.wait().and_then(|seen| seen).map_err(failed())?;
+        }
+        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
+        self.groups[at].learnt(&state);
+        Ok((reports, state))
+    }
+}
