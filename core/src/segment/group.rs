@@ -84,7 +84,8 @@ impl Group {
         Ok(())
     }
 
-    /// Opens its instance anew where the columns that it reads are of other types by now: codes of text grow wider.
+    /// Opens its instance anew where the columns that it reads are of other types by now: codes of text and
+    /// whole numbers grow wider.
     ///
     /// # Errors
     /// When the plugin refuses what it took before.

@@ -6,7 +6,7 @@ use crate::{
     Error, Result,
     plugin::Reply,
     profile::batch::{self, Moment},
-    store::Store,
+    store::{Store, page},
 };
 use kindred_plugin_api::{Evaluated, Fault};
 use roaring::RoaringBitmap;
@@ -140,10 +140,6 @@ pub(super) fn batches(profiles: &[u32], events: impl Fn(u32) -> usize) -> Vec<Ra
     found
 }
 
-fn page(profile: u32) -> u32 {
-    profile / BATCH as u32
-}
-
 /// Whole pages where they are at least half there; else as many as fit into a batch.
 fn pages(profiles: &[u32]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut start = 0;
@@ -196,8 +192,8 @@ mod tests {
                 (0..profiles.len()).collect::<Vec<_>>());
             for rows in &found {
                 proptest::prop_assert!(!rows.is_empty() && rows.len() <= BATCH.min(BATCH * EVENTS / events.max(1) + 1));
-                let pages = |at: usize| profiles[at] / page;
-                let at_border = rows.end == profiles.len() || pages(rows.end - 1) < pages(rows.end);
+                let page_at = |at: usize| super::page(profiles[at]);
+                let at_border = rows.end == profiles.len() || page_at(rows.end - 1) < page_at(rows.end);
                 proptest::prop_assert!(at_border || events > EVENTS, "{:?}", &found);
             }
         }

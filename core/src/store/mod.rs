@@ -55,7 +55,7 @@ pub const PAGE: u32 = 4_096;
 const FORMAT: u32 = 3;
 
 /// The page of a profile.
-fn page(profile: u32) -> u32 {
+pub(crate) fn page(profile: u32) -> u32 {
     profile / PAGE
 }
 
