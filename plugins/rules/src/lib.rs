@@ -32,6 +32,7 @@ pub mod reference;
 mod rewrite;
 mod sequence;
 mod source;
+mod texts;
 mod time;
 mod vector;
 mod wide;
