@@ -1,0 +1,81 @@
+//! Answers one request with the router, within the time that a request has.
+
+use crate::{Peer, pace::Pace};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::Request,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    response::Response,
+};
+use bytes::Bytes;
+use hyper::body::{Frame, Incoming, SizeHint};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tower_service::Service;
+
+/// Answers; it cannot fail.
+pub(crate) async fn answer(
+    mut router: Router,
+    request: hyper::Request<Incoming>,
+    peer: Peer,
+    pace: Arc<Pace>,
+    within: Duration,
+) -> Result<Response, Infallible> {
+    pace.request();
+    let received = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(peer);
+    let body = Body::new(Received { body, all: Arc::clone(&received) });
+    let handled = tokio::time::timeout(within, router.call(Request::from_parts(parts, body))).await;
+    let response = handled.unwrap_or_else(|_| Ok(late(received.load(Ordering::Relaxed))));
+    pace.answered();
+    response
+}
+
+/// The answer when the time is over; who was late, the client or the handler?
+fn late(received: bool) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() =
+        if received { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::REQUEST_TIMEOUT };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// A body that notes when all of it is there.
+struct Received {
+    body: Incoming,
+    all: Arc<AtomicBool>,
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.all.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
