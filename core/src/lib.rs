@@ -17,6 +17,7 @@ pub mod profile;
 pub mod publish;
 pub mod query;
 pub mod segment;
+pub mod serve;
 pub mod step;
 pub mod store;
 pub mod testing;

@@ -9,7 +9,8 @@
 //! | `event` | Utf8 | name of the event; null: the row carries only identifiers and attributes |
 //! | `id.NAMESPACE` | Utf8 | an identifier; identifiers in one row belong to one profile |
 //! | `attr.NAME` | Utf8, Int64, Float64, Boolean, Timestamp | attribute; the profile holds it as `SOURCE.NAME` |
-//! | `consent` | Utf8 | `granted` or `denied`; null: the source's default |
+//! | `consent` | Utf8 | `granted`, `denied`, or the granted stages: `collect`, `collect segment`; null: the source's default |
+//! | `consent_version` | Utf8 | what `consent` was read from, such as `tcf2 policy5 list48`; kept with profile and event |
 //! | any other | Utf8, Int64, Float64, Boolean, Timestamp | property of the event |
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
@@ -23,6 +24,8 @@ pub const EVENT_TIME: &str = "event_time";
 pub const EVENT: &str = "event";
 /// Consent given with the row.
 pub const CONSENT: &str = "consent";
+/// What the consent was read from.
+pub const CONSENT_VERSION: &str = "consent_version";
 /// Prefix of identifier columns.
 pub const ID: &str = "id.";
 /// Prefix of attribute columns.
@@ -51,7 +54,9 @@ pub fn coded_narrow(values: usize) -> DataType {
 
 /// True for the names that have a fixed meaning in an event batch.
 pub fn is_reserved(name: &str) -> bool {
-    [EVENT_ID, EVENT_TIME, EVENT, CONSENT].contains(&name) || name.starts_with(ID) || name.starts_with(ATTR)
+    [EVENT_ID, EVENT_TIME, EVENT, CONSENT, CONSENT_VERSION].contains(&name)
+        || name.starts_with(ID)
+        || name.starts_with(ATTR)
 }
 
 /// Profile batches: host → segmentation. One row a profile; only the columns that `plan` asked for.
@@ -61,7 +66,7 @@ pub fn is_reserved(name: &str) -> bool {
 /// | `profile` | UInt32 | dense number of the profile in this store; always present |
 /// | `as_of` | Timestamp(µs) | the moment asked about, the same in all rows; always present |
 /// | `identifiers` | List<Struct<namespace, value: Utf8>> | sorted |
-/// | `consent` | Utf8 | `granted` or `denied` |
+/// | `consent` | Utf8 | `granted`, `collect segment`, `collect` or `denied` |
 /// | `attr.SOURCE.NAME` | as in the event batch | attributes |
 /// | `in.SEGMENT` | Boolean | membership in a segment that the options depend on |
 /// | `events` | List<Struct<…>> | events with `event_time` in (… , `as_of`], ascending by time; the fields asked for |

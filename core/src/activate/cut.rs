@@ -1,13 +1,10 @@
 //! Cuts a delivery: compares what a destination should have with what it has, and freezes the difference.
 
-use super::{Pending, delivered, pending};
+use super::{Pending, consenting, delivered, pending};
 use crate::{
     Result,
     config::Destination,
-    profile::{
-        Profile,
-        batch::{consent_text, identifiers},
-    },
+    profile::{Profile, batch::identifiers},
     segment::{bitmap, bytes},
     store::{Store, tables::Change},
 };
@@ -153,17 +150,6 @@ fn segments<'a>(destination: &'a Destination, has: &'a BTreeMap<String, Vec<u8>>
     all
 }
 
-/// The third consent gate: looked up again at send.
-fn consenting(store: &mut Store, members: &RoaringBitmap) -> Result<RoaringBitmap> {
-    let mut kept = RoaringBitmap::new();
-    for profile in members {
-        if store.profiles.get(&store.tables, profile)?.consents() {
-            kept.insert(profile);
-        }
-    }
-    Ok(kept)
-}
-
 fn freeze(
     store: &mut Store,
     destination: &Destination,
@@ -214,7 +200,7 @@ fn rows(
         same(operation),
         Arc::new(UInt32Array::from(profiles.to_vec())),
         identifiers(records.iter()),
-        Arc::new(StringArray::from_iter_values(records.iter().map(|r| consent_text(r)))),
+        Arc::new(StringArray::from_iter_values(records.iter().map(|r| r.reach().text()))),
         Arc::new(since),
     ];
     Ok(RecordBatch::try_new(columns::activation(), columns)?)

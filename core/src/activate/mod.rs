@@ -7,13 +7,15 @@ mod cut;
 mod send;
 
 pub use cut::{Outlook, cut, outlook};
-pub use send::{Sent, send_pending};
+pub use send::{Courier, Sent, acknowledge, send_pending, stops, wait_ms, withdraw};
 
 use crate::{
     Result,
+    consent::Reach,
     store::{Store, tables},
 };
 use kindred_plugin_api::Delivery;
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -51,4 +53,18 @@ pub fn pending(store: &Store, destination: &str) -> Result<Option<Pending>> {
 /// When the database fails.
 pub fn delivered(store: &Store, destination: &str) -> Result<Delivered> {
     Ok(tables::read(&store.tables.delivered, destination)?.unwrap_or_default())
+}
+
+/// Profiles that are looked up together.
+const LOOKED_UP: usize = 65_536;
+
+/// The third consent gate: those of some profiles that may be sent today, looked up again at send.
+fn consenting(store: &mut Store, profiles: &RoaringBitmap) -> Result<RoaringBitmap> {
+    let all: Vec<u32> = profiles.iter().collect();
+    let mut kept = RoaringBitmap::new();
+    for part in all.chunks(LOOKED_UP) {
+        store.profiles.prepare(&store.tables, part)?;
+        kept.extend(part.iter().filter(|profile| store.profiles.reach(**profile) >= Reach::Activate));
+    }
+    Ok(kept)
 }

@@ -132,8 +132,17 @@ fn print(options: &Options, title: &str, answer: &Answer, record: &Profile) {
             Until::Forever => say!("  stays so until something new happens"),
         }
     } else {
-        match record.consent {
-            Some(denied) => say!("{} consent: denied {}", paint.bad("✗"), at(denied.since_us)),
+        match &record.consent {
+            Some(said) => {
+                let version =
+                    if said.version.is_empty() { String::new() } else { format!(" ({})", said.version) };
+                say!(
+                    "{} consent: {} since {}{version}",
+                    paint.bad("✗"),
+                    said.reach.text(),
+                    at(said.since_us)
+                );
+            }
             None => say!("{} consent: never given", paint.bad("✗")),
         }
     }

@@ -16,6 +16,8 @@ mod query;
 mod reason;
 mod run;
 mod segments;
+mod serve;
+mod signals;
 mod table;
 mod test;
 
@@ -62,6 +64,10 @@ enum Command {
     /// Run a pipeline until its sources end, deliver what changed, print a summary.
     #[command(after_help = EXIT_CODES)]
     Run(run::Options),
+    /// Serve a pipeline until it is told to stop: live sources, the Profile API, deliveries now and then. SIGTERM ends it
+    /// with nothing lost, SIGHUP has it read its file again.
+    #[command(after_help = EXIT_CODES)]
+    Serve(serve::Options),
     /// Audiences in the store: sizes, when they changed, whether their definitions are applied; with --members, who is in one.
     Segments(segments::Options),
     /// Why a profile is in a segment, or is not, since when and until when.
@@ -136,6 +142,7 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
         Command::Test(options) => test::test(&registry, options, cli.json),
         Command::Plan(options) => plan::plan(&registry, options, cli.json),
         Command::Run(options) => run::run(&registry, options, cli.json, engine),
+        Command::Serve(options) => serve::run(&registry, options, cli.json),
         Command::Segments(options) => segments::segments(&registry, options, cli.json),
         Command::Explain(options) => explain::explain(&registry, options, cli.json),
         Command::Query(options) => query::run(&registry, options, cli.json),

@@ -1,8 +1,14 @@
 //! `kindred run`.
 
-use super::{File, MakeEngine, Outcome, beside, load, out::say, print_json, progress::Progress, table};
+use super::{
+    File, MakeEngine, Outcome, beside, load,
+    out::say,
+    print_json,
+    progress::Progress,
+    signals::{self, Signal},
+    table,
+};
 use crate::{
-    Error,
     config::Engine,
     log, plan,
     plugin::registry::Registry,
@@ -40,7 +46,14 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Opti
             return Err(beside::go_on_as(beside::CLUSTER, std::env::args_os().skip(1)).into());
         }
     };
-    let stop = stop_on_signal()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let seen = stop.clone();
+    // The first signal drains, the second ends at once: what was committed is safe either way.
+    signals::on_signal(move |signal| match signal {
+        Signal::Reload => log::warn("a run does not reload; `kindred serve` does"),
+        Signal::Stop if seen.swap(true, Ordering::AcqRel) => std::process::exit(130),
+        Signal::Stop => log::warn("stopping after this step; once more to stop at once"),
+    })?;
     let progress = Progress::start(options.quiet || json);
     let how = step::How { plan: options.plan_id.as_ref(), engine };
     let summary = step::run_with(&pipeline, registry, &progress, &stop, how)?;
@@ -59,41 +72,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool, make: Opti
     })
 }
 
-/// The first signal drains, the second ends at once: what was committed is safe either way.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let seen = stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::io("the signal handler"))?;
-    let wait = move || {
-        runtime.block_on(async {
-            while signal().await.is_ok() {
-                if seen.swap(true, Ordering::AcqRel) {
-                    std::process::exit(130);
-                }
-                log::warn("stopping after this step; once more to stop at once");
-            }
-        });
-    };
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(wait)
-        .map_err(Error::io("the signal handler"))?;
-    Ok(stop)
-}
-
-async fn signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-fn print(summary: &Summary) {
+pub(super) fn print(summary: &Summary) {
     let sources = summary.sources.iter().map(|(name, s)| {
         let reasons: Vec<String> =
             s.reasons.iter().map(|(code, n)| format!("{code} {}", number(*n))).collect();

@@ -47,6 +47,24 @@ pub(super) fn period(text: &str) -> Result<i64, String> {
     }
 }
 
+/// What may be written for a time to wait.
+pub(super) const WAITS: &str = "write a number and a unit up to a day: `500 ms`, `60 s`, `5 minutes`";
+/// Who waits longer than a day does not wait for an answer.
+const LONGEST_MS: i128 = 86_400_000;
+
+/// Milliseconds of a time to wait.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn wait_ms(text: &str) -> Result<u64, String> {
+    let time: jiff::SignedDuration = text.trim().parse().map_err(|_| "no number with a unit".to_owned())?;
+    match time.as_millis() {
+        ms if ms <= 0 => Err("no time at all".to_owned()),
+        ms if ms > LONGEST_MS => Err("more than a day".to_owned()),
+        ms => u64::try_from(ms).map_err(|e| e.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +81,16 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("100000 years").is_ok());
+    }
+
+    #[test]
+    fn waits() {
+        assert_eq!(wait_ms("60 s"), Ok(60_000));
+        assert_eq!(wait_ms("500ms"), Ok(500));
+        assert_eq!(wait_ms("5 minutes"), Ok(300_000));
+        for bad in ["", "60", "0 s", "-1 s", "25 hours", "soon", "99999999999999999999 s"] {
+            assert!(wait_ms(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

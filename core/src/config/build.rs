@@ -1,14 +1,15 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Source, Sql, age, cases, engine,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Serve, Source, Sql, age, cases, engine,
     file::{
         self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
-        SourceTable,
+        ServeTable, SourceTable,
     },
     graph,
     options::{Shelf, mention},
     problem::{Problem, Span},
+    serve,
     shape::Shape,
     tree::{Entry, Node, Value},
 };
@@ -41,6 +42,7 @@ pub(super) fn pipeline(
     let tests =
         cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
     let engine = build.engine();
+    let serve = build.serve();
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
     Some(Pipeline {
@@ -52,6 +54,7 @@ pub(super) fn pipeline(
         destinations,
         tests,
         engine,
+        serve,
         ..head?
     })
 }
@@ -138,6 +141,7 @@ impl<'a> Build<'a> {
             step_rows: table.step_rows,
             raw_identifiers: table.raw_identifiers,
             engine: Engine::Embedded,
+            serve: Default::default(),
             sources: Vec::new(),
             enrichments: Vec::new(),
             segments: Vec::new(),
@@ -332,6 +336,17 @@ impl<'a> Build<'a> {
             Some(table) => engine::read(table, node, self.shelf.base_dir, self.problems),
             None => Engine::Embedded,
         }
+    }
+
+    fn serve(&mut self) -> Serve {
+        let empty = Node::empty(&(0..0));
+        let table = match self.root.get("serve") {
+            None => Some(ServeTable::default()),
+            Some(node) => self.typed::<ServeTable>("/serve", node),
+        };
+        let node = self.root.get("serve").unwrap_or(&empty);
+        let segments = self.names("segments");
+        table.map(|table| serve::read(table, node, &segments, self.problems)).unwrap_or_default()
     }
 
     /// Names in the list `key` that must be tables of `stage`, each once.

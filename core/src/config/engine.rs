@@ -1,18 +1,15 @@
 //! `[engine]`: where whole audiences are computed.
 
 use super::{
-    Distributed, Engine,
+    Distributed, Engine, age,
     file::{EngineKind, EngineTable},
     problem::Problem,
     tree::{Node, Value},
 };
 use std::{collections::BTreeSet, path::Path};
 
-/// Jobs take seconds; who waits longer than a day for one does not wait for an answer.
-const LONGEST_MS: i128 = 86_400_000;
 /// Keys that are for the distributed engine.
 const OTHERS: [&str; 4] = ["workers", "shared", "deadline", "retries"];
-const DEADLINE_HELP: &str = "write a number and a unit up to a day: `500 ms`, `60 s`, `5 minutes`";
 const WORKER_HELP: &str = "write HOST:PORT, such as `127.0.0.1:7701`, as given to `kindred worker --listen`";
 
 /// The engine that the table asks for; it counts only when no problem was found.
@@ -34,10 +31,10 @@ pub(super) fn read(table: EngineTable, node: &Node, base_dir: &Path, problems: &
         let help = "name the directory that this machine and every worker see: `shared = \"/mnt/kindred\"`";
         problems.push(problem.found("no shared directory").help(help));
     }
-    let deadline_ms = deadline(&table.deadline).unwrap_or_else(|why| {
+    let deadline_ms = age::wait_ms(&table.deadline).unwrap_or_else(|why| {
         let message = format!("`engine.deadline` is not a time to wait: {why}");
         let problem = Problem::at(&node.span_of("deadline"), message).found("not a time to wait");
-        problems.push(problem.help(DEADLINE_HELP));
+        problems.push(problem.help(age::WAITS));
         0
     });
     addresses(node, problems);
@@ -69,7 +66,8 @@ fn addresses(node: &Node, problems: &mut Vec<Problem>) {
     }
 }
 
-fn is_address(text: &str) -> bool {
+/// `HOST:PORT`, with brackets around an IPv6 address.
+pub(super) fn is_address(text: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
     text.rsplit_once(':').is_some_and(|(host, port)| {
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).map_or_else(
@@ -80,29 +78,9 @@ fn is_address(text: &str) -> bool {
     })
 }
 
-/// Milliseconds.
-fn deadline(text: &str) -> Result<u64, String> {
-    let time: jiff::SignedDuration = text.trim().parse().map_err(|_| "no number with a unit".to_owned())?;
-    match time.as_millis() {
-        ms if ms <= 0 => Err("no job can be done in it".to_owned()),
-        ms if ms > LONGEST_MS => Err("more than a day".to_owned()),
-        ms => u64::try_from(ms).map_err(|e| e.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn deadlines() {
-        assert_eq!(deadline("60 s"), Ok(60_000));
-        assert_eq!(deadline("500ms"), Ok(500));
-        assert_eq!(deadline("5 minutes"), Ok(300_000));
-        for bad in ["", "60", "0 s", "-1 s", "25 hours", "soon", "99999999999999999999 s"] {
-            assert!(deadline(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn addresses() {

@@ -1,7 +1,7 @@
 //! The keys of a pipeline file, once. These structs and their comments are what the reader accepts, what its errors say,
 //! the JSON Schema for editors and the reference page.
 
-use super::{ConsentDefault, OnError, Party};
+use super::{ConsentDefault, OnError, Party, Purpose, Scope};
 use crate::store::columns::ColumnType;
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
@@ -50,6 +50,9 @@ pub(super) struct File {
     /// Where whole audiences are computed: `[engine]`. Default: in this process.
     #[schemars(with = "EngineTable", default)]
     engine: Option<EngineTable>,
+    /// How `kindred serve` works: `[serve]`.
+    #[schemars(with = "ServeTable", default)]
+    serve: Option<ServeTable>,
 }
 
 /// A string or a number.
@@ -116,6 +119,50 @@ pub(super) enum EngineKind {
     Embedded,
     /// On workers.
     Distributed,
+}
+
+/// `[serve]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServeTable {
+    /// Address of health, metrics and the Profile API, `HOST:PORT`; a proxy in front of it speaks TLS.
+    #[serde(default = "listen")]
+    pub(super) listen: String,
+    /// How often destinations get what has changed: `60 s`, `5 minutes`.
+    #[serde(default = "deliver_every")]
+    pub(super) deliver_every: String,
+    /// How often models, percentiles and SQL segments follow what has changed.
+    #[serde(default = "fit_every")]
+    pub(super) fit_every: String,
+    /// How often a source that has ended is looked at again: files that are new or have grown.
+    #[serde(default = "look_every")]
+    pub(super) look_every: String,
+    /// Callers of the Profile API: `[serve.keys.NAME]`.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]
+    pub(super) keys: BTreeMap<String, KeyTable>,
+}
+
+/// `[serve.keys.NAME]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyTable {
+    /// The secret that the caller shows, at least 16 characters: `${env:SHOP_KEY}`.
+    pub(super) key: String,
+    /// What it may ask.
+    #[serde(default = "scopes")]
+    pub(super) scopes: Vec<Scope>,
+    /// Attributes that it is shown: `crm.country`.
+    #[serde(default)]
+    pub(super) attributes: Vec<String>,
+    /// Segments that it is shown. Default: all.
+    pub(super) segments: Option<Vec<String>>,
+    /// What it uses them for, hence how far a profile's consent must reach.
+    #[serde(default)]
+    pub(super) purpose: Purpose,
+    /// Web pages that may use it, by their origin: `https://shop.example`.
+    #[serde(default)]
+    pub(super) origins: Vec<String>,
 }
 
 /// `[sources.NAME]`
@@ -300,6 +347,26 @@ fn clock() -> String {
 
 fn step_rows() -> usize {
     65_536
+}
+
+pub(super) fn listen() -> String {
+    "127.0.0.1:8181".to_owned()
+}
+
+pub(super) fn deliver_every() -> String {
+    "60 s".to_owned()
+}
+
+pub(super) fn fit_every() -> String {
+    "15 minutes".to_owned()
+}
+
+pub(super) fn look_every() -> String {
+    "60 s".to_owned()
+}
+
+fn scopes() -> Vec<Scope> {
+    vec![Scope::Profile]
 }
 
 fn deadline() -> String {

@@ -15,6 +15,7 @@ mod options;
 mod problem;
 mod render;
 mod schema;
+mod serve;
 mod shape;
 mod syntax;
 mod text;
@@ -92,6 +93,9 @@ pub struct Pipeline {
     /// Audiences are the same whichever it is, so it is no part of a plan.
     #[serde(skip)]
     pub engine: Engine,
+    /// How `kindred serve` works; `[serve]`.
+    #[serde(skip)]
+    pub serve: Serve,
     /// Sorted by name.
     pub sources: Vec<Source>,
     /// In the order of the file.
@@ -155,6 +159,73 @@ pub struct Distributed {
     pub deadline_ms: u64,
     /// How often a job is sent again and a lost worker is tried again; default 5.
     pub retries: u32,
+}
+
+/// How `kindred serve` works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serve {
+    /// Address of health, metrics and the Profile API, `HOST:PORT`.
+    pub listen: String,
+    /// Between two deliveries, milliseconds.
+    pub deliver_every_ms: u64,
+    /// Between two fittings of models, milliseconds.
+    pub fit_every_ms: u64,
+    /// Between two looks at a source that has ended, milliseconds.
+    pub look_every_ms: u64,
+    /// Callers of the Profile API, sorted by name.
+    pub keys: Vec<Key>,
+}
+
+/// One `[serve.keys.NAME]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, which may stand in logs.
+    pub name: String,
+    /// The secret.
+    pub key: String,
+    /// What it may ask.
+    pub scopes: Vec<Scope>,
+    /// Attributes that it is shown, `SOURCE.NAME`.
+    pub attributes: Vec<String>,
+    /// Segments that it is shown; none for all.
+    pub segments: Option<Vec<String>>,
+    /// How far a profile's consent must reach for this use.
+    pub purpose: Purpose,
+    /// Web pages that may use it: `https://shop.example`.
+    pub origins: Vec<String>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a key may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// One profile, by an identifier.
+    Profile,
+    /// Many profiles at once.
+    Bulk,
+    /// Who enters and leaves, as it happens.
+    Changes,
+    /// Why a profile is in a segment.
+    Explain,
+    /// `/metrics`.
+    Metrics,
+}
+
+/// What a caller uses profiles for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Personalisation on the operator's own pages: consent must reach `segment`.
+    #[default]
+    Segment,
+    /// Handing data on: consent must reach `activate`.
+    Activate,
 }
 
 /// Whose data it is.

@@ -1,7 +1,7 @@
 //! Open instances, typed: the host's end of the boundary for static and dynamic plugins alike. What comes back is
 //! checked here, so that nothing behind this file meets a batch of another schema or another number of rows.
 
-use super::Lease;
+use super::{Canceller, Lease};
 use arrow::{
     array::RecordBatch,
     datatypes::{Schema, SchemaRef},
@@ -64,9 +64,9 @@ macro_rules! handle {
                 Self { raw, lease, proof, schema: None }
             }
 
-            /// Asks the instance to stop.
-            pub fn cancel(&self) {
-                self.lease.cancel();
+            /// To ask the instance to stop while it is busy.
+            pub fn canceller(&self) -> Canceller {
+                self.lease.canceller()
             }
 
             /// Last call.

@@ -57,9 +57,25 @@ impl Lease {
         Self { ctx, instance }
     }
 
-    /// Asks the instance to stop.
+    /// To ask the instance to stop while it is busy.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.instance.clone())
+    }
+}
+
+/// Asks one instance to stop, from any thread.
+#[derive(Clone, Debug)]
+pub struct Canceller(Arc<Instance>);
+
+impl Canceller {
+    /// Asks.
     pub fn cancel(&self) {
-        self.instance.cancelled.store(true, Ordering::Release);
+        self.0.cancelled.store(true, Ordering::Release);
+    }
+
+    /// Whether it was asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
     }
 }
 

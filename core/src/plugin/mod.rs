@@ -9,7 +9,7 @@ pub mod registry;
 mod worker;
 
 pub use handle::{DestinationHandle, EnrichmentHandle, Polled, SegmentationHandle, SourceHandle};
-pub use host::{Lease, cancel_all};
+pub use host::{Canceller, Lease, cancel_all};
 pub use worker::{Reply, Worker};
 
 use kindred_plugin_api::{

@@ -3,6 +3,7 @@
 use super::Profile;
 use crate::{
     Error, Result,
+    consent::Reach,
     store::{Store, columns::ColumnType, events::Span, widths::Width},
 };
 use arrow::{
@@ -157,7 +158,7 @@ pub fn build(
                 let records = records.collect::<Result<Vec<_>>>()?;
                 identifiers(records.iter())
             }
-            CONSENT => consent(profiles.iter().map(|p| store.profiles.consents(*p)))?,
+            CONSENT => consent(profiles.iter().map(|p| store.profiles.reach(*p)))?,
             names::EVENTS => {
                 let DataType::List(item) = field.data_type() else { continue };
                 let DataType::Struct(fields) = item.data_type() else { continue };
@@ -194,11 +195,6 @@ fn events(
     Ok((Arc::new(gathered.events), gathered.next_us))
 }
 
-/// `granted` or `denied`.
-pub fn consent_text(profile: &Profile) -> &'static str {
-    if profile.consents() { "granted" } else { "denied" }
-}
-
 /// The identifiers column.
 pub fn identifiers<'a>(profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef {
     let DataType::List(item) = names::identifiers() else { unreachable!("identifiers are a list") };
@@ -221,8 +217,8 @@ pub fn identifiers<'a>(profiles: impl Iterator<Item = &'a Profile>) -> ArrayRef 
     Arc::new(list.finish())
 }
 
-fn consent(granted: impl Iterator<Item = bool>) -> Result<ArrayRef> {
-    let words = Arc::new(StringArray::from(vec!["denied", "granted"]));
-    let codes = UInt32Array::from_iter_values(granted.map(u32::from));
+fn consent(reaches: impl Iterator<Item = Reach>) -> Result<ArrayRef> {
+    let words = Arc::new(StringArray::from_iter_values(Reach::ALL.map(Reach::text)));
+    let codes = UInt32Array::from_iter_values(reaches.map(|reach| reach as u32));
     Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, words)?))
 }

@@ -5,6 +5,7 @@ mod table;
 
 use crate::{
     Result,
+    consent::Reach,
     store::{
         columns::ColumnType,
         tables::{self, Change, Tables, profile_key},
@@ -14,6 +15,7 @@ use arrow::array::ArrayRef;
 use fjall::{Keyspace, Slice};
 use serde::{Deserialize, Serialize};
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Weak},
 };
@@ -62,12 +64,14 @@ pub enum Value {
 }
 
 /// Consent as the profile gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
-    /// Granted or denied.
-    pub granted: bool,
+    /// How far it reaches.
+    pub reach: Reach,
     /// Microseconds since 1970.
     pub since_us: i64,
+    /// What it was read from, such as `tcf2 policy5 list48`; empty where the row did not say.
+    pub version: String,
 }
 
 impl Value {
@@ -84,9 +88,15 @@ impl Value {
 }
 
 impl Profile {
-    /// Whether it may be evaluated and sent: its own word, else the operator's.
+    /// How far its consent reaches: its own word, else the operator's.
+    pub fn reach(&self) -> Reach {
+        let vouched = if self.vouched { Reach::Activate } else { Reach::Nothing };
+        self.consent.as_ref().map_or(vouched, |consent| consent.reach)
+    }
+
+    /// Whether it may be evaluated for segments.
     pub fn consents(&self) -> bool {
-        self.consent.map_or(self.vouched, |c| c.granted)
+        self.reach() >= Reach::Segment
     }
 
     /// Sets an attribute unless a later value is there.
@@ -104,16 +114,20 @@ impl Profile {
         }
     }
 
-    /// Takes a word on consent unless a later one is there; of two at the same time, the denial counts.
-    pub fn consent_given(&mut self, granted: bool, since_us: i64) -> bool {
-        let new = Consent { granted, since_us };
-        match self.consent {
-            Some(old) if (old.since_us, !old.granted) >= (new.since_us, !new.granted) => false,
-            old => {
-                self.consent = Some(new);
-                old.is_none_or(|o| o.granted != granted)
+    /// Takes a word on consent unless a later one is there; of two at the same time, the one that reaches less counts.
+    pub fn consent_given(&mut self, reach: Reach, since_us: i64, version: &str) -> bool {
+        let before = self.consent.as_ref().map(|old| old.reach);
+        match &mut self.consent {
+            Some(old) if (old.since_us, Reverse(old.reach)) >= (since_us, Reverse(reach)) => return false,
+            Some(old) => {
+                (old.reach, old.since_us) = (reach, since_us);
+                if old.version != version {
+                    version.clone_into(&mut old.version);
+                }
             }
+            none => *none = Some(Consent { reach, since_us, version: version.to_owned() }),
         }
+        before != Some(reach)
     }
 }
 
@@ -266,9 +280,14 @@ impl Profiles {
         Ok(())
     }
 
-    /// Whether a prepared profile may be evaluated and sent.
+    /// How far the consent of a prepared profile reaches.
+    pub fn reach(&self, profile: u32) -> Reach {
+        self.table.reach(profile)
+    }
+
+    /// Whether a prepared profile may be evaluated.
     pub fn consents(&self, profile: u32) -> bool {
-        self.table.consents(profile)
+        self.reach(profile) >= Reach::Segment
     }
 
     /// An attribute of prepared profiles; text is coded.
@@ -294,7 +313,7 @@ impl Profiles {
             new.set(&name, attribute.value, attribute.since_us);
         }
         if let Some(consent) = old.consent {
-            new.consent_given(consent.granted, consent.since_us);
+            new.consent_given(consent.reach, consent.since_us, &consent.version);
         }
         new.vouched |= old.vouched;
         Ok(())

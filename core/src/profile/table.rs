@@ -1,9 +1,10 @@
 //! Attributes and consent of all profiles by column, as batches want them. A copy of the records, read from the database
 //! a page at a time when it is first asked for, and kept in step with what is edited.
 
-use super::{Consent, Profile, Value};
+use super::{Profile, Value};
 use crate::{
     Result,
+    consent::Reach,
     store::columns::{ColumnType, Dictionary},
 };
 use arrow::{
@@ -21,7 +22,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 #[derive(Debug, Default)]
 pub(super) struct Table {
     columns: BTreeMap<String, Column>,
-    granted: Vec<bool>,
+    reach: Vec<Reach>,
     /// Profiles that are here.
     here: Vec<bool>,
     /// Profiles from this one on are not in the database, so that all that is known of them is here.
@@ -35,8 +36,17 @@ struct Record<'a> {
     _identifiers: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
     attributes: Vec<(&'a str, AttributeRef<'a>)>,
-    consent: Option<Consent>,
+    #[serde(borrow)]
+    consent: Option<ConsentRef<'a>>,
     vouched: bool,
+}
+
+/// A [`Consent`](super::Consent) that is not owned.
+#[derive(Deserialize)]
+struct ConsentRef<'a> {
+    reach: Reach,
+    _since_us: i64,
+    _version: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +111,7 @@ impl Table {
     /// Takes over a profile; types are those that the store declares.
     pub(super) fn set(&mut self, profile: u32, record: &Profile, types: &BTreeMap<String, ColumnType>) {
         let attributes = record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value)));
-        self.put(profile, record.consents(), attributes, types);
+        self.put(profile, record.reach(), attributes, types);
     }
 
     /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. Answers whether the
@@ -116,24 +126,25 @@ impl Table {
         types: &BTreeMap<String, ColumnType>,
     ) -> Result<bool> {
         let record: Record<'_> = postcard::from_bytes(bytes)?;
-        let consents = record.consent.map_or(record.vouched, |consent| consent.granted);
+        let vouched = if record.vouched { Reach::Activate } else { Reach::Nothing };
+        let reach = record.consent.map_or(vouched, |consent| consent.reach);
         let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
-        self.put(profile, consents, attributes, types);
+        self.put(profile, reach, attributes, types);
         Ok(record.vouched)
     }
 
     fn put<'a>(
         &mut self,
         profile: u32,
-        consents: bool,
+        reach: Reach,
         attributes: impl Iterator<Item = (&'a str, CellRef<'a>)>,
         types: &BTreeMap<String, ColumnType>,
     ) {
         let row = profile as usize;
-        if self.granted.len() <= row {
-            self.granted.resize(row + 1, false);
+        if self.reach.len() <= row {
+            self.reach.resize(row + 1, Reach::Nothing);
         }
-        self.granted[row] = consents;
+        self.reach[row] = reach;
         self.arrived(profile..profile.saturating_add(1));
         self.columns.values_mut().for_each(|column| column.clear(row));
         for (name, value) in attributes {
@@ -145,9 +156,9 @@ impl Table {
         }
     }
 
-    /// Whether a profile that is here may be evaluated and sent.
-    pub(super) fn consents(&self, profile: u32) -> bool {
-        self.granted.get(profile as usize).copied().unwrap_or(false)
+    /// How far the consent of a profile that is here reaches.
+    pub(super) fn reach(&self, profile: u32) -> Reach {
+        self.reach.get(profile as usize).copied().unwrap_or_default()
     }
 
     /// An attribute of some profiles that are here; text is coded.
@@ -256,7 +267,7 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::Attribute;
+    use crate::profile::{Attribute, Consent};
 
     fn value() -> impl proptest::strategy::Strategy<Value = Value> {
         use proptest::prelude::*;
@@ -274,7 +285,7 @@ mod tests {
         #[test]
         fn records_and_their_bytes_agree(
             values in proptest::collection::vec(proptest::option::of(value()), 5),
-            consent in proptest::option::of(proptest::prelude::any::<bool>()),
+            consent in proptest::option::of((0_usize..4, "[a-z ]{0,9}")),
             vouched: bool,
         ) {
             let types: BTreeMap<String, ColumnType> = [
@@ -282,7 +293,7 @@ mod tests {
             ].into_iter().enumerate().map(|(at, kind)| (format!("crm.{at}"), kind)).collect();
             let mut record = Profile { vouched, ..Profile::default() };
             record.identifiers.insert(("cookie".into(), "x".into()));
-            record.consent = consent.map(|granted| Consent { granted, since_us: 7 });
+            record.consent = consent.map(|(at, version)| Consent { reach: Reach::ALL[at], since_us: 7, version });
             for (name, value) in types.keys().zip(values) {
                 if let Some(value) = value {
                     record.attributes.insert(name.clone(), Attribute { value, since_us: 3 });
@@ -291,8 +302,8 @@ mod tests {
             let (mut one, mut two) = (Table::default(), Table::default());
             one.set(3, &record, &types);
             two.read(3, &postcard::to_stdvec(&record).unwrap(), &types).unwrap();
-            proptest::prop_assert_eq!(one.consents(3), record.consents());
-            proptest::prop_assert_eq!(two.consents(3), record.consents());
+            proptest::prop_assert_eq!(one.reach(3), record.reach());
+            proptest::prop_assert_eq!(two.reach(3), record.reach());
             for (name, kind) in &types {
                 let apart = one.column(name, *kind, &[1, 3]).unwrap();
                 let (one, two) = (one.column(name, *kind, &[2, 3]).unwrap(), two.column(name, *kind, &[2, 3]).unwrap());

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Error, Result,
+    consent::Reach,
     profile::batch::Moment,
     store::columns::{ColumnType, Columns},
 };
@@ -177,7 +178,7 @@ impl Snapshot {
         Ok(members)
     }
 
-    /// Profiles of a bucket that may be evaluated and sent.
+    /// Profiles of a bucket that may be evaluated.
     ///
     /// # Errors
     /// As [`Self::bucket`].
@@ -186,7 +187,9 @@ impl Snapshot {
         for batch in self.load(Table::Profiles, bucket, &|name| name == CONSENT)? {
             let consent = cast(named(&batch, CONSENT)?, &DataType::Utf8)?;
             let ids = batch.column(0).as_primitive::<UInt32Type>().values().iter();
-            let given = ids.zip(consent.as_string::<i32>()).filter(|(_, c)| *c == Some("granted"));
+            let given = ids
+                .zip(consent.as_string::<i32>())
+                .filter(|(_, c)| c.map(Reach::parse) >= Some(Reach::Segment));
             granted.extend(given.map(|(id, _)| *id));
         }
         Ok(granted)

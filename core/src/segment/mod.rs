@@ -94,6 +94,17 @@ pub struct Segments {
     outgrown: usize,
     /// And for whole numbers of these widths.
     widths: Widths,
+    /// What commits have changed since somebody who watches last asked.
+    moved: Option<Moved>,
+}
+
+/// What commits have changed.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// Segments with other members, also those that are gone.
+    pub segments: BTreeSet<String>,
+    /// Profiles and when their answers can change by themselves, `i64::MAX` for never.
+    pub due: Vec<(u32, i64)>,
 }
 
 impl Segments {
@@ -142,7 +153,22 @@ impl Segments {
             engine: None,
             outgrown: store.columns.outgrown(),
             widths,
+            moved: None,
         })
+    }
+
+    /// Notes from now on what commits change; answers when each profile's answer can change by itself.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn watch(&mut self, store: &Store) -> Result<Vec<i64>> {
+        self.moved = Some(Moved::default());
+        Ok(self.timers(store)?.all().to_vec())
+    }
+
+    /// What was put into commits since this was last asked.
+    pub fn moved(&mut self) -> Moved {
+        self.moved.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Opens groups anew that read columns which have outgrown their types; types never become narrower here.
@@ -294,12 +320,19 @@ impl Segments {
     /// When a record cannot be written.
     pub fn save(&mut self, store: &Store, change: &mut Change, as_of_us: i64) -> Result<()> {
         if let Some(timers) = &mut self.timers {
+            if let Some(moved) = &mut self.moved {
+                moved.due.extend(timers.fresh());
+            }
             timers.save(&store.tables, change);
         }
         for name in self.gone.drain(..) {
             change.remove(&store.tables.segments, name);
         }
         let changed = std::mem::take(&mut self.changed);
+        if let Some(moved) = &mut self.moved {
+            let others = changed.iter().filter(|(_, other_members)| **other_members);
+            moved.segments.extend(others.map(|(name, _)| name.clone()));
+        }
         let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
         let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
         for (name, definition) in evaluated.chain(asked) {

@@ -82,6 +82,16 @@ impl Timers {
         self.due.get(profile as usize).copied().filter(|time| *time != NEVER)
     }
 
+    /// The due time of every profile by number, `i64::MAX` for never.
+    pub fn all(&self) -> &[i64] {
+        &self.due
+    }
+
+    /// What the next commit will say: profiles and their due times, `i64::MAX` for never.
+    pub fn fresh(&self) -> &[(u32, i64)] {
+        &self.fresh
+    }
+
     /// Sets or clears the due time of a profile.
     pub fn set(&mut self, profile: u32, due: Option<i64>) {
         if self.of(profile) != due {

@@ -21,6 +21,7 @@ pub(super) struct Cells {
     times: Option<ArrayRef>,
     events: Option<ArrayRef>,
     consents: Option<StringArray>,
+    versions: Option<StringArray>,
     attributes: Vec<ArrayRef>,
 }
 
@@ -29,7 +30,7 @@ impl Cells {
         let text = |at: usize| -> Result<StringArray> {
             Ok(cast(batch.column(at), &DataType::Utf8)?.as_string::<i32>().clone())
         };
-        let [id, time, event, consent] = bound.fixed;
+        let [id, time, event, consent, version] = bound.fixed;
         Ok(Self {
             source: bound.source.clone(),
             identifiers: bound.identifiers.iter().map(|(_, at)| text(*at)).collect::<Result<_>>()?,
@@ -37,6 +38,7 @@ impl Cells {
             times: time.map(|at| batch.column(at).clone()),
             events: event.map(|at| batch.column(at).clone()),
             consents: consent.map(text).transpose()?,
+            versions: version.map(text).transpose()?,
             attributes: bound
                 .attributes
                 .iter()
@@ -69,6 +71,11 @@ impl Cells {
 
     pub(super) fn consent(&self, row: usize) -> Option<&str> {
         self.consents.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row))
+    }
+
+    /// What the row's consent was read from; empty where it does not say.
+    pub(super) fn consent_version(&self, row: usize) -> &str {
+        self.versions.as_ref().filter(|v| v.is_valid(row)).map_or("", |v| v.value(row))
     }
 
     pub(super) fn time(&self, row: usize) -> Option<i64> {

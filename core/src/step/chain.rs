@@ -1,14 +1,18 @@
 //! A source and its enrichments: a thread each, bounded channels between them. What comes out at the end is ready for
 //! the step; a full channel is the back-pressure.
 
+use super::bell::Bell;
 use crate::{
     Error, Result,
-    config::{Pipeline, Source},
-    plugin::{EnrichmentHandle, Opening, Plugin, Plugins, Polled, registry::Registry},
+    config::{Enrichment, Pipeline, Source},
+    plugin::{Canceller, EnrichmentHandle, Opening, Plugin, Plugins, Polled, registry::Registry},
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use kindred_plugin_api::{Fault, FaultKind, Reject};
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 
 /// Batches that may wait between two threads.
@@ -60,12 +64,15 @@ pub struct Chain {
     pub schema: SchemaRef,
     /// The end of it.
     pub out: Receiver<Carried>,
+    enrichments: Vec<Enrichment>,
     acks: Option<UnboundedSender<Vec<u8>>>,
+    canceller: Option<Canceller>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Chain {
-    /// Opens a source and its enrichments and starts reading.
+    /// Opens a source and its enrichments and starts reading. With a bell, it is rung for everything that comes out, and
+    /// what is idle stays silent.
     ///
     /// # Errors
     /// When one of them refuses.
@@ -74,6 +81,7 @@ impl Chain {
         registry: &Registry,
         source: &Source,
         position: Option<Vec<u8>>,
+        bell: Option<&Bell>,
     ) -> Result<Self> {
         let plugin = find(registry, pipeline, &source.plugin)?;
         let opening = Opened { plugin, instance: source.name.clone(), config: source.config.clone() };
@@ -82,26 +90,48 @@ impl Chain {
         let (first, mut out) = channel(QUEUE);
         let rows = pipeline.step_rows;
         let base_dir = pipeline.base_dir.clone();
-        let (mut schema, thread) = read(opening, base_dir, position, rows, acked, first).map_err(failed)?;
+        let first = Out { to: first, bell: bell.cloned() };
+        let ((mut schema, canceller), thread) =
+            read(opening, base_dir, position, rows, acked, first).map_err(failed)?;
         let mut threads = vec![thread];
-        for enrichment in pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)) {
+        let enrichments = enrichments(pipeline, source);
+        for enrichment in &enrichments {
             let plugin = find(registry, pipeline, &enrichment.plugin)?;
             let (instance, config) = (enrichment.name.clone(), enrichment.config.clone());
             let (opened, base_dir, input) =
                 (Opened { plugin, instance, config }, pipeline.base_dir.clone(), schema.clone());
             let failed = Error::plugin("enrichment", &enrichment.name);
             let (next, end) = channel(QUEUE);
+            let next = Out { to: next, bell: bell.cloned() };
             let (bound, thread) = enrich(opened, base_dir, input, out, next).map_err(failed)?;
             (schema, out) = (bound, end);
             threads.push(thread);
         }
-        Ok(Self { source: source.clone(), schema, out, acks: Some(acks), threads })
+        let (source, acks, canceller) = (source.clone(), Some(acks), Some(canceller));
+        Ok(Self { source, schema, out, enrichments, acks, canceller, threads })
+    }
+
+    /// Whether a pipeline has this very chain: the same source, the same enrichments, the same options.
+    pub fn is_of(&self, pipeline: &Pipeline) -> bool {
+        let told = |source: &Source, enrichments: &[Enrichment]| serde_json::json!([source, enrichments]);
+        let source = pipeline.sources.iter().find(|source| source.name == self.source.name);
+        source.is_some_and(|source| {
+            told(source, &enrichments(pipeline, source)) == told(&self.source, &self.enrichments)
+        })
+    }
+
+    /// Asks the source to end once it has handed out everything that it answers for.
+    pub fn cancel(&self) {
+        if let Some(canceller) = &self.canceller {
+            canceller.cancel();
+        }
     }
 
     /// One with no threads: its rows are what is sent.
     pub(super) fn fed(source: Source, schema: SchemaRef) -> (Self, Sender<Carried>) {
         let (feed, out) = channel(QUEUE);
-        (Self { source, schema, out, acks: None, threads: Vec::new() }, feed)
+        let (enrichments, threads) = (Vec::new(), Vec::new());
+        (Self { source, schema, out, enrichments, acks: None, canceller: None, threads }, feed)
     }
 
     /// Tells the source that a position is committed.
@@ -114,6 +144,7 @@ impl Chain {
 
     /// Ends the threads; what was read and not committed comes again next time.
     pub fn stop(mut self) {
+        self.cancel();
         drop(self.acks.take());
         self.out.close();
         while self.out.try_recv().is_ok() {}
@@ -121,6 +152,28 @@ impl Chain {
             // A plugin's panic was caught at the boundary; a thread of ours that panics has printed why.
             let _ = thread.join();
         }
+    }
+}
+
+fn enrichments(pipeline: &Pipeline, source: &Source) -> Vec<Enrichment> {
+    pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)).cloned().collect()
+}
+
+/// Where a thread of the chain puts what it has.
+struct Out {
+    to: Sender<Carried>,
+    bell: Option<Bell>,
+}
+
+impl Out {
+    /// False when nobody takes it any more.
+    fn send(&self, carried: Carried) -> bool {
+        let silent = self.bell.is_some() && matches!(carried, Carried::Idle);
+        let sent = silent || self.to.blocking_send(carried).is_ok();
+        if let Some(bell) = self.bell.as_ref().filter(|_| sent && !silent) {
+            bell.ring();
+        }
+        sent && !self.to.is_closed()
     }
 }
 
@@ -134,28 +187,28 @@ pub(super) fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Resu
     registry.find(name, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))
 }
 
-type Started = (SchemaRef, std::thread::JoinHandle<()>);
+type Started<A> = (A, std::thread::JoinHandle<()>);
 
 /// Opens an instance on a thread of its own and runs its loop there.
-fn spawn<H: 'static>(
+fn spawn<H: 'static, A: Send + 'static>(
     name: &str,
-    open: impl FnOnce() -> Result<(H, SchemaRef), Fault> + Send + 'static,
+    open: impl FnOnce() -> Result<(H, A), Fault> + Send + 'static,
     run: impl FnOnce(H) + Send + 'static,
-) -> Result<Started, Fault> {
+) -> Result<Started<A>, Fault> {
     let (ready, opened) = std::sync::mpsc::sync_channel(1);
     let thread = std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || match open() {
-            Ok((handle, schema)) => {
-                if ready.send(Ok(schema)).is_ok() {
+            Ok((handle, answer)) => {
+                if ready.send(Ok(answer)).is_ok() {
                     run(handle);
                 }
             }
             Err(fault) => drop(ready.send(Err(fault))),
         })
         .map_err(|e| Fault::permanent("thread", format!("no thread for `{name}`: {e}")))?;
-    let schema = opened.recv().map_err(|_| Fault::permanent("thread", "the instance's thread ended"))??;
-    Ok((schema, thread))
+    let answer = opened.recv().map_err(|_| Fault::permanent("thread", "the instance's thread ended"))??;
+    Ok((answer, thread))
 }
 
 fn read(
@@ -164,16 +217,16 @@ fn read(
     state: Option<Vec<u8>>,
     rows: usize,
     mut acked: UnboundedReceiver<Vec<u8>>,
-    out: Sender<Carried>,
-) -> Result<Started, Fault> {
+    out: Out,
+) -> Result<Started<(SchemaRef, Canceller)>, Fault> {
     let Opened { plugin, instance, config } = opened;
     let name = instance.clone();
     let open = move || {
         let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state };
         plugin.check(&opening)?;
         let mut handle = plugin.open_source(&opening)?;
-        let schema = handle.schema()?;
-        Ok((handle, schema))
+        let answer = (handle.schema()?, handle.canceller());
+        Ok((handle, answer))
     };
     let instance = name.clone();
     spawn(&name, open, move |mut handle| {
@@ -194,10 +247,10 @@ fn read(
                 Err(fault) => (Carried::Failed { stage: "source", instance: instance.clone(), fault }, 0),
             };
             let last = matches!(carried, Carried::End | Carried::Failed { .. });
-            if out.blocking_send(carried).is_err() || last {
+            if !out.send(carried) || last {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(wait_ms));
+            rest(&handle.canceller(), wait_ms);
         }
         // The last commits are acknowledged until the chain is stopped.
         while let Some(position) = acked.blocking_recv() {
@@ -216,8 +269,8 @@ fn enrich(
     base_dir: PathBuf,
     input: SchemaRef,
     mut from: Receiver<Carried>,
-    to: Sender<Carried>,
-) -> Result<Started, Fault> {
+    to: Out,
+) -> Result<Started<SchemaRef>, Fault> {
     let Opened { plugin, instance, config } = opened;
     let name = instance.clone();
     let open = move || {
@@ -235,7 +288,7 @@ fn enrich(
                 other => other,
             };
             let last = matches!(carried, Carried::Failed { .. });
-            if to.blocking_send(carried).is_err() || last {
+            if !to.send(carried) || last {
                 break;
             }
         }
@@ -266,6 +319,18 @@ fn process(handle: &mut EnrichmentHandle, instance: &str, output: &SchemaRef, mu
             Carried::Rows(load)
         }
         Err(fault) => Carried::Failed { stage: "enrichment", instance: instance.to_owned(), fault },
+    }
+}
+
+/// Waits before an idle source is asked again; one that is to stop is asked at once.
+fn rest(canceller: &Canceller, wait_ms: u64) {
+    let until = Instant::now() + Duration::from_millis(wait_ms);
+    while !canceller.is_cancelled() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(20)));
     }
 }
 

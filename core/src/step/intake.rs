@@ -4,7 +4,7 @@ use super::cells::{Cells, reject};
 use crate::{
     Error, Result,
     config::{ConsentDefault, Source},
-    consent::{Decision, decide},
+    consent::{Decision, Reach, decide},
     store::{
         Store,
         columns::{ColumnType, Columns},
@@ -18,7 +18,9 @@ use arrow::{
 };
 use kindred_plugin_api::{
     Reject,
-    columns::{ATTR, CONSENT, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE},
+    columns::{
+        ATTR, CONSENT, CONSENT_VERSION, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE,
+    },
 };
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
@@ -34,8 +36,8 @@ pub struct Bound {
     pub(super) identifiers: Vec<(String, usize)>,
     pub(super) attributes: Vec<(String, usize)>,
     properties: Vec<(String, usize)>,
-    /// Event id, time, name, consent.
-    pub(super) fixed: [Option<usize>; 4],
+    /// Event id, time, name, consent, its version.
+    pub(super) fixed: [Option<usize>; 5],
 }
 
 /// What became of the rows of one batch.
@@ -103,7 +105,7 @@ impl Bound {
                 let attribute = format!("{}.{attribute}", source.name);
                 store.profiles.declare(attribute.clone(), kind);
                 attributes.push((attribute, at));
-            } else if !is_reserved(name) {
+            } else if !is_reserved(name) || name == CONSENT_VERSION {
                 store.columns.declare(name, kind, &by)?;
                 properties.push((name.clone(), at));
             }
@@ -111,7 +113,8 @@ impl Bound {
         if identifiers.is_empty() {
             return Err(Error::Column(format!("{by} brings no identifier column (`id.…`)")));
         }
-        let fixed = [EVENT_ID, EVENT_TIME, EVENT, CONSENT].map(|name| schema.index_of(name).ok());
+        let fixed =
+            [EVENT_ID, EVENT_TIME, EVENT, CONSENT, CONSENT_VERSION].map(|name| schema.index_of(name).ok());
         Ok(Self {
             source: source.name.clone(),
             default: source.consent,
@@ -141,16 +144,16 @@ impl Bound {
         let mut kept: Vec<u32> = Vec::with_capacity(rows.len());
         let now_us = crate::clock::now_us();
         let mut found = Vec::new();
-        for Passed { row, explicit, way } in rows {
+        for Passed { row, said, way } in rows {
             found.clear();
             found.extend(cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value)));
             let since_us = cells.time(row).unwrap_or(now_us + row as i64);
             if way == Way::Denial {
-                self.deny(store, &found, since_us, gathering)?;
+                self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
                 continue;
             }
             let profile = resolve(store, &found, gathering)?;
-            self.change(store, (&cells, row), profile, (explicit, since_us), gathering)?;
+            self.change(store, (&cells, row), profile, (said, since_us), gathering)?;
             if way == Way::Event {
                 taken.events += 1;
                 kept.push(row as u32);
@@ -189,12 +192,12 @@ impl Bound {
                 ));
                 continue;
             }
-            let (explicit, way) = match decide(cells.consent(row), self.default) {
-                Decision::Pass { explicit } => match cells.event(row) {
-                    None => (explicit, Way::Attributes),
+            let (said, way) = match decide(cells.consent(row), self.default) {
+                Decision::Pass { said } => match cells.event(row) {
+                    None => (said, Way::Attributes),
                     Some(Ok(key)) => {
                         keys.push(key);
-                        (explicit, Way::Event)
+                        (said, Way::Event)
                     }
                     Some(Err((code, message))) => {
                         rejects.push(reject(cells, row, code, message));
@@ -206,10 +209,10 @@ impl Bound {
                     if !explicit {
                         continue;
                     }
-                    (explicit, Way::Denial)
+                    (None, Way::Denial)
                 }
             };
-            passed.push(Passed { row, explicit, way });
+            passed.push(Passed { row, said, way });
         }
         let mut new = store.are_new(&keys).into_iter();
         passed.retain(|passed| passed.way != Way::Event || new.next() == Some(true));
@@ -222,13 +225,16 @@ impl Bound {
         &self,
         store: &mut Store,
         found: &[(&str, &str)],
-        since_us: i64,
+        (since_us, version): (i64, &str),
         gathering: &mut Gathering,
     ) -> Result<()> {
         for (namespace, value) in found {
             if let Some(profile) = store.identity.find(&store.tables, namespace, value)? {
-                gathering.changed |=
-                    store.profiles.edit(&store.tables, profile)?.consent_given(false, since_us);
+                gathering.changed |= store.profiles.edit(&store.tables, profile)?.consent_given(
+                    Reach::Nothing,
+                    since_us,
+                    version,
+                );
                 gathering.touched.insert(profile);
             }
         }
@@ -241,18 +247,18 @@ impl Bound {
         store: &mut Store,
         (cells, row): (&Cells, usize),
         profile: u32,
-        (explicit, since_us): (bool, i64),
+        (said, since_us): (Option<Reach>, i64),
         gathering: &mut Gathering,
     ) -> Result<()> {
         if self.default == ConsentDefault::Granted {
             gathering.changed |= store.profiles.vouch(&store.tables, profile)?;
         }
-        if self.attributes.is_empty() && !explicit {
+        if self.attributes.is_empty() && said.is_none() {
             return Ok(());
         }
         let record = store.profiles.edit(&store.tables, profile)?;
-        if explicit {
-            gathering.changed |= record.consent_given(true, since_us);
+        if let Some(reach) = said {
+            gathering.changed |= record.consent_given(reach, since_us, cells.consent_version(row));
         }
         for (at, (name, _)) in self.attributes.iter().enumerate() {
             if let Some(value) = cells.attribute(at, row) {
@@ -272,7 +278,7 @@ impl Bound {
         let rows = kept.len();
         let all = rows == batch.num_rows();
         let kept = UInt32Array::from(kept);
-        let [_, time, event, _] = self.fixed;
+        let [_, time, event, ..] = self.fixed;
         let fixed = [(EVENT_TIME, time), (EVENT, event)];
         let fixed = fixed.into_iter().filter_map(|(name, at)| Some((name, at?)));
         let mut columns = BTreeMap::new();
@@ -289,8 +295,8 @@ impl Bound {
 /// A row that goes on.
 struct Passed {
     row: usize,
-    /// It says itself whether there is consent.
-    explicit: bool,
+    /// What it says itself of consent.
+    said: Option<Reach>,
     way: Way,
 }
 

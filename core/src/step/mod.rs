@@ -4,23 +4,28 @@
 //! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
 //! same steps however fast the threads are.
 
+pub mod bell;
 mod cells;
 pub mod chain;
 pub mod drill;
 pub mod intake;
 pub mod schema;
+mod serve;
 mod steps;
 pub mod summary;
 
 use crate::{
     Error, Result, activate, clock,
-    config::{Clock, Pipeline},
+    config::{self, Clock, Pipeline},
     plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
     segment::{Segments, applied::Record, bitmap, engine::Engine},
     store::{Store, tables},
 };
+pub(crate) use serve::Tended;
+
+use bell::Bell;
 use chain::Chain;
 use intake::Bound;
 use roaring::RoaringBitmap;
@@ -94,7 +99,7 @@ pub fn run_with(
     run.close(begun, interrupted)
 }
 
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     pipeline: &'a Pipeline,
     registry: &'a Registry,
     observer: &'a dyn Observer,
@@ -112,6 +117,8 @@ struct Run<'a> {
     behind: u32,
     /// Of each chain, where it is once the last commit is durable.
     positions: BTreeMap<usize, Vec<u8>>,
+    /// Rows that may wait behind a step that evaluates what it touched.
+    patience: u64,
 }
 
 impl<'a> Run<'a> {
@@ -119,13 +126,27 @@ impl<'a> Run<'a> {
         pipeline: &'a Pipeline,
         registry: &'a Registry,
         observer: &'a dyn Observer,
+        store: Store,
+    ) -> Result<Self> {
+        Self::open_with(pipeline, registry, observer, store, (Vec::new(), None))
+    }
+
+    /// Goes on with chains that run already, where they are those of the pipeline.
+    pub(crate) fn open_with(
+        pipeline: &'a Pipeline,
+        registry: &'a Registry,
+        observer: &'a dyn Observer,
         mut store: Store,
+        (mut running, bell): (Vec<Chain>, Option<&Bell>),
     ) -> Result<Self> {
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
-            let position = store.tables.positions.get(&source.name).map_err(Error::State)?;
-            let chain = Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()))?;
+            let same = running.iter().position(|chain| chain.source.name == source.name);
+            let chain = match same {
+                Some(at) => running.swap_remove(at),
+                None => start(pipeline, registry, source, &store, bell)?,
+            };
             let bound = Bound::new(&mut store, source, &chain.schema, &pipeline.raw_identifiers)?;
             chains.push((chain, bound));
             summary.sources.insert(source.name.clone(), SourceSummary::default());
@@ -150,6 +171,7 @@ impl<'a> Run<'a> {
             waiting,
             behind: 0,
             positions: BTreeMap::new(),
+            patience: 0,
         })
     }
 
@@ -180,7 +202,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends what an earlier run froze and could not deliver.
-    fn resend(&mut self) -> Result<()> {
+    pub(crate) fn resend(&mut self) -> Result<()> {
         for destination in &self.pipeline.destinations {
             let sent = activate::send_pending(&mut self.store, self.pipeline, self.registry, destination)?;
             self.note(&destination.name, sent);
@@ -189,7 +211,7 @@ impl<'a> Run<'a> {
     }
 
     /// Fits models and evaluates what builds on them.
-    fn settle(&mut self) -> Result<()> {
+    pub(crate) fn settle(&mut self) -> Result<()> {
         self.observer.stage("fitting models");
         let mut change = self.store.tables.change();
         let moment = self.moment();
@@ -201,9 +223,19 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Freezes what each destination should get, in one commit, then sends it.
+    /// Freezes what each destination should get, then sends it.
     fn deliver(&mut self) -> Result<()> {
         self.observer.stage("delivering");
+        self.cut(|_| false)?;
+        self.resend()
+    }
+
+    /// Freezes what each destination should get, in one commit; what waits and was revoked is withdrawn before, unless it
+    /// is under way.
+    pub(crate) fn cut(&mut self, under_way: impl Fn(&str) -> bool) -> Result<()> {
+        for destination in self.pipeline.destinations.iter().filter(|to| !under_way(&to.name)) {
+            activate::withdraw(&mut self.store, &destination.name)?;
+        }
         let as_of_us = self.moment().as_of_us;
         let mut change = self.store.tables.change();
         let mut rows = 0;
@@ -217,10 +249,10 @@ impl<'a> Run<'a> {
         if rows > 0 {
             self.store.commit(change, Vec::new())?;
         }
-        self.resend()
+        Ok(())
     }
 
-    fn note(&mut self, destination: &str, sent: Option<activate::Sent>) {
+    pub(crate) fn note(&mut self, destination: &str, sent: Option<activate::Sent>) {
         let summary: &mut DestinationSummary =
             self.summary.destinations.entry(destination.to_owned()).or_default();
         let Some(sent) = sent else { return };
@@ -230,11 +262,11 @@ impl<'a> Run<'a> {
         summary.pending = sent.pending;
     }
 
-    fn moment(&self) -> Moment {
+    pub(crate) fn moment(&self) -> Moment {
         moment(self.pipeline, &self.store)
     }
 
-    fn close(mut self, begun: Instant, interrupted: bool) -> Result<Summary> {
+    pub(crate) fn close(mut self, begun: Instant, interrupted: bool) -> Result<Summary> {
         plugin::cancel_all();
         for (chain, _) in self.chains.drain(..) {
             chain.stop();
@@ -263,6 +295,17 @@ impl<'a> Run<'a> {
         summary.events = self.store.totals.events;
         Ok(summary)
     }
+}
+
+fn start(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    source: &config::Source,
+    store: &Store,
+    bell: Option<&Bell>,
+) -> Result<Chain> {
+    let position = store.tables.positions.get(&source.name).map_err(Error::State)?;
+    Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()), bell)
 }
 
 /// The moment that answers are for, by the pipeline's clock.

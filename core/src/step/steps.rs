@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 
 /// Batches that a step takes from a source while more wait behind them: a commit costs much the same for few rows as
 /// for many, and files that are large from the start are merged less often.
-const ROUNDS: u32 = 8;
+pub(super) const ROUNDS: u32 = 8;
 /// Rounds of batches that evaluation may be put off for while a source catches up.
 const CATCH_UP: u32 = 64;
 
 /// A step in the making.
-pub(super) struct Step {
+pub(crate) struct Step {
     change: tables::Change,
     gathering: Gathering,
     /// Of each chain, behind what was taken from it.
@@ -92,7 +92,7 @@ impl Run<'_> {
         self.store.begin_commit(change, staged)?;
         self.acknowledge();
         self.positions = positions;
-        if self.backlog.values().sum::<u64>() == 0 {
+        if self.backlog.values().sum::<u64>() <= self.patience {
             self.settle_commits()?;
         }
         let read = self.summary.sources.values().map(|s| s.read).sum();
@@ -121,7 +121,7 @@ impl Run<'_> {
         self.waiting |= &gathering.touched;
         // What this step brought is not committed yet, and others cannot see it.
         let too_early = self.segments.needs_commit() && (gathering.changed || !gathering.touched.is_empty());
-        if !too_early && (self.backlog.values().sum::<u64>() == 0 || self.behind >= CATCH_UP) {
+        if !too_early && (self.backlog.values().sum::<u64>() <= self.patience || self.behind >= CATCH_UP) {
             if self.segments.is_stale() {
                 // A full pass elsewhere, and the record of a definition, go by what is committed.
                 self.store.settle()?;
@@ -135,7 +135,7 @@ impl Run<'_> {
     }
 
     /// One load: its rejects into the dead letters, its rows through the gate.
-    fn take(&mut self, step: &mut Step, at: usize, load: Load) -> Result<()> {
+    pub(super) fn take(&mut self, step: &mut Step, at: usize, load: Load) -> Result<()> {
         let (chain, bound) = &self.chains[at];
         let name = &chain.source.name;
         let mut unidentified = Vec::new();

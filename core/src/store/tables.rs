@@ -80,9 +80,35 @@ impl Tables {
         })
     }
 
+    /// For who only reads, from any thread.
+    pub fn readers(&self) -> Readers {
+        Readers {
+            identifiers: self.identifiers.clone(),
+            merged: self.merged.clone(),
+            profiles: self.profiles.clone(),
+        }
+    }
+
     /// An empty change; nothing of it is seen before [`Change::commit`], and then all of it.
     pub fn change(&self) -> Change {
         Change { batch: self.db.batch().durability(Some(PersistMode::SyncAll)) }
+    }
+}
+
+/// What may be read while somebody else writes: each answer is of a commit, and two may be of different ones.
+#[derive(Clone)]
+pub struct Readers {
+    /// As [`Tables::identifiers`].
+    pub identifiers: Keyspace,
+    /// As [`Tables::merged`].
+    pub merged: Keyspace,
+    /// As [`Tables::profiles`].
+    pub profiles: Keyspace,
+}
+
+impl std::fmt::Debug for Readers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Readers")
     }
 }
 

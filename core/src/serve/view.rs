@@ -1,0 +1,201 @@
+//! What readers see of a pipeline that is served: who is in which segment as of the last commit, when that changes by
+//! itself, and what the database says of a profile. Readers never wait for a step; a step only puts new bitmaps in place.
+
+use crate::{
+    Error, Result,
+    consent::Reach,
+    profile::{Profile, Value},
+    segment::{Moved, Segments},
+    store::{
+        Store,
+        tables::{self, Readers, number, profile_key},
+    },
+};
+use roaring::RoaringBitmap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+use tokio::sync::broadcast;
+
+/// Commits whose changes a slow reader may lag behind before it misses some.
+const LAG: usize = 1_024;
+
+/// Who is in which segment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Members {
+    /// As of when, microseconds since 1970.
+    pub(super) as_of_us: i64,
+    /// By segment.
+    pub(super) of: BTreeMap<String, Arc<RoaringBitmap>>,
+}
+
+/// What a commit changed in one segment.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) segment: String,
+    pub(super) entered: RoaringBitmap,
+    pub(super) left: RoaringBitmap,
+}
+
+/// What a commit changed.
+#[derive(Clone, Debug)]
+pub(super) struct Changes {
+    pub(super) as_of_us: i64,
+    pub(super) list: Vec<Change>,
+}
+
+/// What readers see.
+#[derive(Debug)]
+pub(super) struct View {
+    readers: Readers,
+    members: RwLock<Arc<Members>>,
+    /// Of each profile, when its answer can change with no new event; `i64::MAX` for never.
+    due_us: RwLock<Vec<i64>>,
+    changes: broadcast::Sender<Arc<Changes>>,
+}
+
+/// One profile as readers see it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) number: u32,
+    pub(super) profile: Profile,
+}
+
+impl View {
+    /// An empty one over a store.
+    pub(super) fn new(store: &Store) -> Self {
+        Self {
+            readers: store.tables.readers(),
+            members: RwLock::default(),
+            due_us: RwLock::default(),
+            changes: broadcast::channel(LAG).0,
+        }
+    }
+
+    /// Shows everything anew: the pipeline's segments may be others.
+    pub(super) fn reset(&self, store: &Store, segments: &mut Segments, as_of_us: i64) -> Result<()> {
+        let due = segments.watch(store)?;
+        *self.due_us.write().unwrap_or_else(PoisonError::into_inner) = due;
+        let of = segments.members().iter().map(|(name, members)| (name.clone(), Arc::new(members.clone())));
+        self.put(Members { as_of_us, of: of.collect() });
+        Ok(())
+    }
+
+    /// Shows what is durable now.
+    pub(super) fn refresh(&self, segments: &mut Segments, as_of_us: i64) {
+        let Moved { segments: moved, due } = segments.moved();
+        if !due.is_empty() {
+            let mut due_us = self.due_us.write().unwrap_or_else(PoisonError::into_inner);
+            for (profile, us) in due {
+                let at = profile as usize;
+                if due_us.len() <= at {
+                    due_us.resize(at + 1, i64::MAX);
+                }
+                due_us[at] = us;
+            }
+        }
+        let mut next = Members { as_of_us, of: self.members().of.clone() };
+        let mut list = Vec::new();
+        for name in moved {
+            let now = segments.members().get(&name).cloned().unwrap_or_default();
+            let before = next.of.insert(name.clone(), Arc::new(now.clone())).unwrap_or_default();
+            if self.changes.receiver_count() > 0 {
+                list.push(Change { segment: name, entered: &now - &*before, left: &*before - &now });
+            }
+        }
+        self.put(next);
+        if !list.is_empty() {
+            // Nobody listens any more only when the last one has just left.
+            let _ = self.changes.send(Arc::new(Changes { as_of_us, list }));
+        }
+    }
+
+    fn put(&self, members: Members) {
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(members);
+    }
+
+    /// Who is in which segment now; stays as it is while it is looked at.
+    pub(super) fn members(&self) -> Arc<Members> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What commits change from now on.
+    pub(super) fn changes(&self) -> broadcast::Receiver<Arc<Changes>> {
+        self.changes.subscribe()
+    }
+
+    /// When the answer of a profile can change with no new event.
+    pub(super) fn next_change_us(&self, profile: u32) -> Option<i64> {
+        let due_us = self.due_us.read().unwrap_or_else(PoisonError::into_inner);
+        due_us.get(profile as usize).copied().filter(|us| *us != i64::MAX)
+    }
+
+    /// The profile of an identifier.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) fn find(&self, namespace: &str, value: &str) -> Result<Option<u32>> {
+        let key = [namespace.as_bytes(), &[0], value.as_bytes()].concat();
+        let mut found = self.readers.identifiers.get(key)?.and_then(|bytes| number(&bytes));
+        while let Some(profile) = found {
+            match self.readers.merged.get(profile_key(profile))?.and_then(|bytes| number(&bytes)) {
+                Some(into) => found = Some(into),
+                None => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// What is known of a profile.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) fn profile(&self, number: u32) -> Result<Seen> {
+        let profile = tables::read(&self.readers.profiles, profile_key(number))?.unwrap_or_default();
+        Ok(Seen { number, profile })
+    }
+}
+
+impl Seen {
+    /// Segments that it is in, of those that are allowed; none where its consent does not reach that far.
+    pub(super) fn segments<'m>(
+        &self,
+        members: &'m Members,
+        reach: Reach,
+        allowed: Option<&[String]>,
+    ) -> Vec<&'m str> {
+        if self.profile.reach() < reach {
+            return Vec::new();
+        }
+        let allowed = |name: &String| allowed.is_none_or(|allowed| allowed.contains(name));
+        let inside = members.of.iter().filter(|(name, inside)| allowed(name) && inside.contains(self.number));
+        inside.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Attributes of those that are allowed; none where its consent does not reach that far.
+    pub(super) fn attributes(&self, reach: Reach, allowed: &[String]) -> BTreeMap<String, serde_json::Value> {
+        if self.profile.reach() < reach {
+            return BTreeMap::new();
+        }
+        let known = allowed.iter().filter_map(|name| Some((name, self.profile.attributes.get(name)?)));
+        known.map(|(name, attribute)| (name.clone(), json(&attribute.value))).collect()
+    }
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Text(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Decimal(number) => (*number).into(),
+        Value::Boolean(flag) => (*flag).into(),
+        Value::Time(us) => crate::step::text(*us).into(),
+    }
+}
+
+/// `NAMESPACE:VALUE`.
+pub(super) fn identifier(text: &str) -> Result<(&str, &str)> {
+    let parts = text.split_once(':').filter(|(namespace, value)| !namespace.is_empty() && !value.is_empty());
+    parts
+        .ok_or_else(|| Error::NotFound("the identifier is not NAMESPACE:VALUE, such as `cookie:3f2a`".into()))
+}
