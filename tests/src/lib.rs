@@ -8,3 +8,4 @@ pub mod evolution;
 pub mod oracle;
 pub mod sandbox;
 pub mod scenarios;
+pub mod server;
