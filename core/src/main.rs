@@ -9,6 +9,7 @@ use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_user_agent as _;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -29,6 +29,7 @@ use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_user_agent as _;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};

@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 9] = [
+pub const BUILT_IN: [&str; 10] = [
     "campaign-log",
     "cookies",
     "crm-import",
@@ -22,6 +22,7 @@ pub const BUILT_IN: [&str; 9] = [
     "lookalike",
     "rules",
     "taxonomy",
+    "user-agent",
 ];
 
 /// The library of a built-in plugin, built with the profile of the running test.

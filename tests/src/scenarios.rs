@@ -13,6 +13,8 @@ use kindred_plugin_api::columns::{self, profile};
 use serde_json::{Value, json};
 use std::{fmt::Write, sync::Arc};
 
+mod enrichments;
+
 /// The scenario of a built-in plugin.
 ///
 /// # Panics
@@ -28,6 +30,7 @@ pub fn of(plugin: &str) -> Scenario {
         "lookalike" => lookalike(),
         "rules" => rules(),
         "taxonomy" => taxonomy(),
+        "user-agent" => enrichments::user_agent(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
     }
 }

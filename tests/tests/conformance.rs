@@ -17,6 +17,7 @@ use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_user_agent as _;
 
 fn conforms(name: &str) {
     let scenario = scenarios::of(name);
@@ -39,7 +40,7 @@ fn exactly_these_plugins_are_built_in() {
     let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
-    assert_eq!(registry.names(Kind::Enrichment), ["hash-identifiers", "taxonomy"]);
+    assert_eq!(registry.names(Kind::Enrichment), ["hash-identifiers", "taxonomy", "user-agent"]);
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
 }
@@ -61,5 +62,6 @@ conforms!(
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
     rules "rules",
-    taxonomy "taxonomy"
+    taxonomy "taxonomy",
+    user_agent "user-agent"
 );

@@ -15,6 +15,7 @@ use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_user_agent as _;
 
 /// Do jobs for pipelines with `[engine] kind = "distributed"`, until ended. Writes nothing; may be ended and started
 /// at any time.
