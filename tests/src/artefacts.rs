@@ -12,16 +12,18 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 10] = [
+pub const BUILT_IN: [&str; 12] = [
     "campaign-log",
     "cookies",
     "crm-import",
     "dsp-export",
     "file-events",
+    "geo",
     "hash-identifiers",
     "lookalike",
     "rules",
     "taxonomy",
+    "url",
     "user-agent",
 ];
 

@@ -26,10 +26,12 @@ pub fn of(plugin: &str) -> Scenario {
         "crm-import" => crm_import(),
         "dsp-export" => dsp_export(),
         "file-events" => file_events(),
+        "geo" => enrichments::geo(),
         "hash-identifiers" => hash_identifiers(),
         "lookalike" => lookalike(),
         "rules" => rules(),
         "taxonomy" => taxonomy(),
+        "url" => enrichments::url(),
         "user-agent" => enrichments::user_agent(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
     }

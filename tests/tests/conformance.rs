@@ -13,10 +13,12 @@ use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
+use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_url as _;
 use kindred_plugin_user_agent as _;
 
 fn conforms(name: &str) {
@@ -40,7 +42,10 @@ fn exactly_these_plugins_are_built_in() {
     let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
-    assert_eq!(registry.names(Kind::Enrichment), ["hash-identifiers", "taxonomy", "user-agent"]);
+    assert_eq!(
+        registry.names(Kind::Enrichment),
+        ["geo", "hash-identifiers", "taxonomy", "url", "user-agent"]
+    );
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
 }
@@ -59,9 +64,11 @@ conforms!(
     crm_import "crm-import",
     dsp_export "dsp-export",
     file_events "file-events",
+    geo "geo",
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
     rules "rules",
     taxonomy "taxonomy",
+    url "url",
     user_agent "user-agent"
 );
