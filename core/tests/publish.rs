@@ -21,6 +21,7 @@ use kindred_core::{
     store::{Store, segment::Segment, tables},
 };
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_content_category as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
@@ -29,6 +30,7 @@ use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
+use kindred_plugin_session as _;
 use kindred_plugin_taxonomy as _;
 use kindred_plugin_url as _;
 use kindred_plugin_user_agent as _;

@@ -12,8 +12,9 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 12] = [
+pub const BUILT_IN: [&str; 14] = [
     "campaign-log",
+    "content-category",
     "cookies",
     "crm-import",
     "dsp-export",
@@ -22,6 +23,7 @@ pub const BUILT_IN: [&str; 12] = [
     "hash-identifiers",
     "lookalike",
     "rules",
+    "session",
     "taxonomy",
     "url",
     "user-agent",

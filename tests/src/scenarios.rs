@@ -22,6 +22,7 @@ mod enrichments;
 pub fn of(plugin: &str) -> Scenario {
     match plugin {
         "campaign-log" => campaign_log(),
+        "content-category" => enrichments::content_category(),
         "cookies" => cookies(),
         "crm-import" => crm_import(),
         "dsp-export" => dsp_export(),
@@ -30,6 +31,7 @@ pub fn of(plugin: &str) -> Scenario {
         "hash-identifiers" => hash_identifiers(),
         "lookalike" => lookalike(),
         "rules" => rules(),
+        "session" => enrichments::session(),
         "taxonomy" => taxonomy(),
         "url" => enrichments::url(),
         "user-agent" => enrichments::user_agent(),

@@ -9,6 +9,7 @@ use std::path::Path;
 
 // Linked, so that they register themselves.
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_content_category as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
@@ -17,6 +18,7 @@ use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
+use kindred_plugin_session as _;
 use kindred_plugin_taxonomy as _;
 use kindred_plugin_url as _;
 use kindred_plugin_user_agent as _;
@@ -44,7 +46,7 @@ fn exactly_these_plugins_are_built_in() {
     assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
     assert_eq!(
         registry.names(Kind::Enrichment),
-        ["geo", "hash-identifiers", "taxonomy", "url", "user-agent"]
+        ["content-category", "geo", "hash-identifiers", "session", "taxonomy", "url", "user-agent"]
     );
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
@@ -60,6 +62,7 @@ macro_rules! conforms {
 }
 conforms!(
     campaign_log "campaign-log",
+    content_category "content-category",
     cookies "cookies",
     crm_import "crm-import",
     dsp_export "dsp-export",
@@ -68,6 +71,7 @@ conforms!(
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
     rules "rules",
+    session "session",
     taxonomy "taxonomy",
     url "url",
     user_agent "user-agent"

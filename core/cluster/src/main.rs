@@ -7,6 +7,7 @@ use kindred_core::{Error, cli, config::Distributed, segment::engine::Engine};
 use std::process::ExitCode;
 
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_content_category as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
@@ -15,6 +16,7 @@ use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
+use kindred_plugin_session as _;
 use kindred_plugin_taxonomy as _;
 use kindred_plugin_url as _;
 use kindred_plugin_user_agent as _;

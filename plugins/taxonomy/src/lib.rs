@@ -11,10 +11,10 @@
 //! category that is not mapped gives nulls.
 
 use kindred_plugin_api::prelude::*;
-use mapping::{Interest, Mapping};
+use mapping::{Ids, Interest, Mapping};
 use std::{collections::BTreeMap, sync::Arc};
 
-mod mapping;
+pub mod mapping;
 mod tree;
 
 pub use tree::{Node, Tree};
@@ -50,9 +50,10 @@ enum Version {
 }
 
 impl Version {
-    fn tree(self) -> &'static Tree {
+    fn ids(self) -> Ids<'static> {
+        let allowed = "ids of the Audience Taxonomy 1.1, as `483` or `IAB 483`";
         match self {
-            Self::Audience11 => Tree::audience_1_1(),
+            Self::Audience11 => Ids { tree: Tree::audience_1_1(), node: Tree::node, allowed },
         }
     }
 }
@@ -78,7 +79,7 @@ impl Enrichment for Taxonomy {
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {
-        let mut problems = mapping::inline(config, config.taxonomy.tree()).err().unwrap_or_default();
+        let mut problems = mapping::inline(&config.map, config.taxonomy.ids()).err().unwrap_or_default();
         if config.map.is_empty() && config.map_file.is_none() {
             problems.push(Problem::new("", "nothing to map").help("set `map` or `map_file`"));
         }
@@ -151,12 +152,12 @@ register!(enrichment Taxonomy);
 
 /// The mapping of the file under that of the options.
 fn load(config: &Config, context: &Context) -> Result<Mapping> {
-    let tree = config.taxonomy.tree();
+    let ids = config.taxonomy.ids();
     let mut mapping = match &config.map_file {
-        Some(path) => mapping::from_file(&context.path(path), tree).map_err(Fault::config)?,
+        Some(path) => mapping::from_file(&context.path(path), ids).map_err(Fault::config)?,
         None => Mapping::new(),
     };
-    mapping.extend(mapping::inline(config, tree).map_err(Fault::config)?);
+    mapping.extend(mapping::inline(&config.map, ids).map_err(Fault::config)?);
     Ok(mapping)
 }
 

@@ -95,3 +95,39 @@ pub(super) fn url() -> Scenario {
     let config = json!({ "keep_query": ["q"], "categories": rules, "internal": ["shop.example"] });
     text("url", config, vec![("url", urls), ("referrer", referrers), ("category", categories)])
 }
+
+pub(super) fn content_category() -> Scenario {
+    let categories = [
+        Some("shoes"),
+        Some("227"),
+        None,
+        Some(""),
+        Some("IAB17-3"),
+        Some("IAB1"),
+        Some("horse racing"),
+        Some("bikes"),
+        Some("SPSHQ5"),
+        Some("unknown"),
+    ];
+    let config = json!({ "map": { "shoes": "IAB 227" }, "map_file": "categories.csv" });
+    let scenario = text("content-category", config, vec![("category", categories)]);
+    Scenario { files: vec![("categories.csv", b"category,id\nbikes,IAB17-3\n".to_vec())], ..scenario }
+}
+
+pub(super) fn session() -> Scenario {
+    let ids =
+        [Some("1"), Some("1"), None, Some(""), Some("2"), Some("1"), Some("2"), Some("🦀"), Some("1"), None];
+    let cookies = [
+        Some("c1"),
+        Some("c2"),
+        Some("c1"),
+        Some("c1"),
+        Some("c1"),
+        Some("c1"),
+        None,
+        Some(""),
+        Some("c1"),
+        None,
+    ];
+    text("session", json!({ "identifier": "cookie" }), vec![("id.cookie", cookies), ("session_id", ids)])
+}
