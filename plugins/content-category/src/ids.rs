@@ -1,7 +1,7 @@
 //! The versions of the Content Taxonomy, and how their nodes are called.
 
+use kindred_categories::{Node, Tree, mapping::Ids};
 use kindred_plugin_api::prelude::*;
-use kindred_plugin_taxonomy::{Node, Tree, mapping::Ids};
 use std::{collections::HashMap, sync::LazyLock};
 
 /// Taxonomies that come with the plugin.

@@ -11,9 +11,9 @@
 //! own, by `map`; an id; an id of Content Taxonomy 1.0 (`IAB17-3`); or a name. Anything else gives nulls.
 
 use ids::Version;
+use kindred_categories::mapping::{self, Interest, Mapping};
 use kindred_enriching::{Distinct, Plan, reserved, text, unbound};
 use kindred_plugin_api::prelude::*;
-use kindred_plugin_taxonomy::mapping::{self, Interest, Mapping};
 use std::collections::BTreeMap;
 
 mod ids;

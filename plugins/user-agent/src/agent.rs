@@ -74,7 +74,7 @@ fn kind(agent: &str, os: &str, device: Option<&Device<'_>>) -> &'static str {
         || runs(&["BlackBerry Tablet"])
         // A Windows with "Tablet PC" in it is a PC with a pen.
         || (says(&["Tablet"]) && !runs(&["Windows"]))
-        // Of Android, phones say "Mobile": https://developer.chrome.com/docs/privacy-security/user-agent
+        // Of Android, phones say "Mobile", tablets do not.
         || (runs(&["Android"]) && !says(&["Mobile", "Mobi", "Dalvik", "okhttp"]))
     {
         "tablet"

@@ -1,6 +1,6 @@
 //! A taxonomy: a tree of nodes with ids, read from the table that IAB Tech Lab publishes.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 /// A versioned category tree.
 pub struct Tree {
@@ -22,14 +22,6 @@ pub struct Node {
 }
 
 impl Tree {
-    /// Audience Taxonomy 1.1 of IAB Tech Lab.
-    pub fn audience_1_1() -> &'static Self {
-        static TREE: LazyLock<Tree> = LazyLock::new(|| {
-            Tree::parse(include_str!("../data/audience-1.1.tsv")).unwrap_or_else(|why| panic!("{why}"))
-        });
-        &TREE
-    }
-
     /// Reads a table of tab-separated cells. The header is the first line with a cell `Unique ID`; the columns
     /// `Unique ID`, `Parent ID` (or `Parent`), `Name` and `Tier 1`, `Tier 2`, … may stand anywhere.
     ///
