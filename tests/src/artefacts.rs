@@ -12,17 +12,22 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 10] = [
+pub const BUILT_IN: [&str; 15] = [
     "campaign-log",
     "consent",
+    "content-category",
     "cookies",
     "crm-import",
     "dsp-export",
     "file-events",
+    "geo",
     "hash-identifiers",
     "lookalike",
     "rules",
+    "session",
     "taxonomy",
+    "url",
+    "user-agent",
 ];
 
 /// The library of a built-in plugin, built with the profile of the running test.

@@ -13,6 +13,8 @@ use kindred_plugin_api::columns::{self, profile};
 use serde_json::{Value, json};
 use std::{fmt::Write, sync::Arc};
 
+mod enrichments;
+
 /// The scenario of a built-in plugin.
 ///
 /// # Panics
@@ -21,14 +23,19 @@ pub fn of(plugin: &str) -> Scenario {
     match plugin {
         "campaign-log" => campaign_log(),
         "consent" => consent(),
+        "content-category" => enrichments::content_category(),
         "cookies" => cookies(),
         "crm-import" => crm_import(),
         "dsp-export" => dsp_export(),
         "file-events" => file_events(),
+        "geo" => enrichments::geo(),
         "hash-identifiers" => hash_identifiers(),
         "lookalike" => lookalike(),
         "rules" => rules(),
+        "session" => enrichments::session(),
         "taxonomy" => taxonomy(),
+        "url" => enrichments::url(),
+        "user-agent" => enrichments::user_agent(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
     }
 }

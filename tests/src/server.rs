@@ -31,7 +31,8 @@ impl Server {
 
     /// The same of a command that is made elsewhere.
     pub fn started(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("kindred starts");
+        let mut child =
+            command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("kindred starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (BufReader::new(child.stderr.take().expect("its log")), log.clone());
         std::thread::spawn(move || {

@@ -10,14 +10,19 @@ use std::path::Path;
 // Linked, so that they register themselves.
 use kindred_plugin_campaign_log as _;
 use kindred_plugin_consent as _;
+use kindred_plugin_content_category as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
+use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
+use kindred_plugin_session as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_url as _;
+use kindred_plugin_user_agent as _;
 
 fn conforms(name: &str) {
     let scenario = scenarios::of(name);
@@ -40,7 +45,19 @@ fn exactly_these_plugins_are_built_in() {
     let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
-    assert_eq!(registry.names(Kind::Enrichment), ["consent", "hash-identifiers", "taxonomy"]);
+    assert_eq!(
+        registry.names(Kind::Enrichment),
+        [
+            "consent",
+            "content-category",
+            "geo",
+            "hash-identifiers",
+            "session",
+            "taxonomy",
+            "url",
+            "user-agent"
+        ]
+    );
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
 }
@@ -56,12 +73,17 @@ macro_rules! conforms {
 conforms!(
     campaign_log "campaign-log",
     consent "consent",
+    content_category "content-category",
     cookies "cookies",
     crm_import "crm-import",
     dsp_export "dsp-export",
     file_events "file-events",
+    geo "geo",
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
     rules "rules",
-    taxonomy "taxonomy"
+    session "session",
+    taxonomy "taxonomy",
+    url "url",
+    user_agent "user-agent"
 );

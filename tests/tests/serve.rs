@@ -76,7 +76,10 @@ fn sandbox() -> Sandbox {
 }
 
 fn segments(answer: &Value) -> Vec<&str> {
-    answer["segments"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+    answer["segments"]
+        .as_array()
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default()
 }
 
 #[test]
@@ -104,7 +107,11 @@ fn profiles_are_told_and_follow_what_comes() {
     assert_eq!((status, &many["profiles"]["cookie:nobody"]), (200, &Value::Null), "{many}");
     assert_eq!(segments(&many["profiles"]["cookie:c0060"]), ["lookers"]);
     let (status, reason) = server.get("/v1/profiles/cookie:c0060/segments/lookers", Some(KEY));
-    assert_eq!((status, &reason["reason"]["holds"], &reason["member"]), (200, &json!(true), &json!(true)), "{reason}");
+    assert_eq!(
+        (status, &reason["reason"]["holds"], &reason["member"]),
+        (200, &json!(true), &json!(true)),
+        "{reason}"
+    );
     server.wait_for("a delivery", |_| sandbox.path("out").exists().then_some(()));
     let metrics = server.get("/metrics", None).1;
     let metrics = metrics.as_str().unwrap();
@@ -131,7 +138,9 @@ fn consent_that_is_taken_back_shows_at_once_and_leaves_the_audience() {
     assert_eq!((&answer["segments"], &answer["attributes"]), (&json!([]), &json!({})));
     server.wait_for("the removal", |_| {
         let files = kindred_tests::sandbox::files(&sandbox.path("out"));
-        let removed = |text: &[u8]| String::from_utf8_lossy(text).lines().any(|l| l.contains("remove") && l.contains("c0001"));
+        let removed = |text: &[u8]| {
+            String::from_utf8_lossy(text).lines().any(|l| l.contains("remove") && l.contains("c0001"))
+        };
         files.values().any(|text| removed(text)).then_some(())
     });
     assert!(!server.log().contains("c0001"), "no identifier in a log: {}", server.log());
@@ -159,8 +168,10 @@ fn keys_open_what_they_are_for_and_nothing_else() {
     assert!(!segments(&answer).contains(&"lookers"), "{answer}");
     // Browsers: the exact origin of the key, or none.
     let ask = |origin: &str| {
-        let request = ureq::get(format!("{}/v1/profiles/cookie:c0001", server.address)).header("origin", origin);
-        let request = request.header("authorization", format!("Bearer {KEY}")).config().http_status_as_error(false);
+        let request =
+            ureq::get(format!("{}/v1/profiles/cookie:c0001", server.address)).header("origin", origin);
+        let request =
+            request.header("authorization", format!("Bearer {KEY}")).config().http_status_as_error(false);
         let response = request.build().call().unwrap();
         let allowed = response.headers().get("access-control-allow-origin").cloned();
         (response.status().as_u16(), allowed.map(|value| value.to_str().unwrap().to_owned()))
@@ -185,12 +196,16 @@ fn a_wrong_reload_changes_nothing_and_a_right_one_does() {
     sandbox.write("pipeline.toml", format!("{PIPELINE}{more}"));
     server.signal("HUP");
     server.wait_for("the new segment", |server| {
-        (segments(&server.get("/v1/profiles/cookie:c0002", Some(KEY)).1) == ["french", "lookers"]).then_some(())
+        (segments(&server.get("/v1/profiles/cookie:c0002", Some(KEY)).1) == ["french", "lookers"])
+            .then_some(())
     });
     // Lines that are no report of a wrong file are JSON.
     let log = server.log();
     let told = log.lines().filter(|line| line.starts_with('{'));
-    assert!(told.map(|line| serde_json::from_str::<Value>(line).unwrap()).any(|line| line["level"] == "info"), "{log}");
+    assert!(
+        told.map(|line| serde_json::from_str::<Value>(line).unwrap()).any(|line| line["level"] == "info"),
+        "{log}"
+    );
     assert!(server.stop().0.success());
 }
 

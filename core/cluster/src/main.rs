@@ -8,14 +8,19 @@ use std::process::ExitCode;
 
 use kindred_plugin_campaign_log as _;
 use kindred_plugin_consent as _;
+use kindred_plugin_content_category as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
+use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_rules as _;
+use kindred_plugin_session as _;
 use kindred_plugin_taxonomy as _;
+use kindred_plugin_url as _;
+use kindred_plugin_user_agent as _;
 
 /// Do jobs for pipelines with `[engine] kind = "distributed"`, until ended. Writes nothing; may be ended and started
 /// at any time.

@@ -10,14 +10,13 @@
 //! is `interest_path LIKE '%/481/%'`, which rules write `interest('IAB 481')` as long as `output` is left as it is. A
 //! category that is not mapped gives nulls.
 
+use kindred_categories::{
+    Tree,
+    mapping::{self, Ids, Interest, Mapping},
+};
+use kindred_enriching::{Distinct, Plan, reserved, text, unbound};
 use kindred_plugin_api::prelude::*;
-use mapping::{Interest, Mapping};
-use std::{collections::BTreeMap, sync::Arc};
-
-mod mapping;
-mod tree;
-
-pub use tree::{Node, Tree};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 /// Options of `taxonomy`.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -50,11 +49,20 @@ enum Version {
 }
 
 impl Version {
-    fn tree(self) -> &'static Tree {
+    fn ids(self) -> Ids<'static> {
+        let allowed = "ids of the Audience Taxonomy 1.1, as `483` or `IAB 483`";
         match self {
-            Self::Audience11 => Tree::audience_1_1(),
+            Self::Audience11 => Ids { tree: audience_1_1(), node: Tree::node, allowed },
         }
     }
+}
+
+/// Audience Taxonomy 1.1 of IAB Tech Lab.
+fn audience_1_1() -> &'static Tree {
+    static TREE: LazyLock<Tree> = LazyLock::new(|| {
+        Tree::parse(include_str!("../data/audience-1.1.tsv")).unwrap_or_else(|why| panic!("{why}"))
+    });
+    &TREE
 }
 
 fn category() -> String {
@@ -69,8 +77,7 @@ fn interest() -> String {
 pub struct Taxonomy {
     config: Config,
     mapping: Mapping,
-    column: usize,
-    output: SchemaRef,
+    bound: Option<(usize, Plan)>,
 }
 
 impl Enrichment for Taxonomy {
@@ -78,15 +85,11 @@ impl Enrichment for Taxonomy {
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {
-        let mut problems = mapping::inline(config, config.taxonomy.tree()).err().unwrap_or_default();
+        let mut problems = mapping::inline(&config.map, config.taxonomy.ids()).err().unwrap_or_default();
         if config.map.is_empty() && config.map_file.is_none() {
             problems.push(Problem::new("", "nothing to map").help("set `map` or `map_file`"));
         }
-        if config.output.is_empty() || columns::is_reserved(&config.output) {
-            let message = format!("`{}` cannot be a new column", config.output);
-            problems
-                .push(Problem::new("/output", message).help("allowed: a name without a meaning of its own"));
-        }
+        problems.extend(reserved("/output", &config.output));
         problems
     }
 
@@ -96,54 +99,27 @@ impl Enrichment for Taxonomy {
 
     fn open(config: Config, context: Context) -> Result<Self> {
         let mapping = load(&config, &context)?;
-        Ok(Self { config, mapping, column: 0, output: Arc::new(Schema::empty()) })
+        Ok(Self { config, mapping, bound: None })
     }
 
     fn bind(&mut self, input: SchemaRef) -> Result<SchemaRef> {
-        let (name, output) = (&self.config.column, &self.config.output);
-        self.column = input.index_of(name).map_err(|_| missing(name, &input))?;
-        let found = input.field(self.column).data_type();
-        if !is_text(found) {
-            let message = format!("column `{name}` is {found}; allowed: Utf8, or a dictionary of it");
-            return Err(Fault::config(vec![Problem::new("/column", message)]));
-        }
-        let mut fields = input.fields().to_vec();
-        for new in [output.clone(), format!("{output}_path")] {
-            if input.index_of(&new).is_ok() {
-                let message = format!("the rows already have a column `{new}`");
-                return Err(Fault::config(vec![Problem::new("/output", message).help("name another")]));
-            }
-            fields.push(Arc::new(Field::new(new, DataType::Utf8, true)));
-        }
-        self.output = Arc::new(Schema::new_with_metadata(fields, input.metadata().clone()));
-        Ok(self.output.clone())
+        let column = text(&input, "/column", &self.config.column)?;
+        let names = [self.config.output.clone(), format!("{}_path", self.config.output)];
+        let new = names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+        let plan = Plan::new(&input, &[], new, "/output")?;
+        let output = plan.output();
+        self.bound = Some((column, plan));
+        Ok(output)
     }
 
     fn process(&mut self, batch: RecordBatch) -> Result<Processed> {
-        let found = self.interests(batch.column(self.column));
-        let ids: StringArray = found.iter().map(|found| found.map(|interest| &interest.id)).collect();
-        let paths: StringArray = found.iter().map(|found| found.map(|interest| &interest.path)).collect();
-        let mut columns = batch.columns().to_vec();
-        columns.extend([Arc::new(ids) as ArrayRef, Arc::new(paths)]);
-        Ok(RecordBatch::try_new(self.output.clone(), columns)?.into())
-    }
-}
-
-impl Taxonomy {
-    /// The interest of each row; of a dictionary, looked up once per value.
-    fn interests(&self, categories: &dyn Array) -> Vec<Option<&Interest>> {
-        let look_up = |values: &dyn Array| -> Vec<Option<&Interest>> {
-            values.as_string::<i32>().iter().map(|category| self.mapping.get(category?)).collect()
-        };
-        match categories.as_any_dictionary_opt() {
-            None => look_up(categories),
-            Some(coded) if coded.values().is_empty() => vec![None; coded.len()],
-            Some(coded) => {
-                let known = look_up(coded.values().as_ref());
-                let keys = coded.normalized_keys().into_iter().enumerate();
-                keys.map(|(row, key)| known[key].filter(|_| coded.is_valid(row))).collect()
-            }
-        }
+        let (column, plan) = self.bound.as_ref().ok_or_else(unbound)?;
+        let rows = Distinct::of(batch.column(*column));
+        let found: Vec<Option<&Interest>> =
+            rows.values().iter().map(|value| self.mapping.get(*value)).collect();
+        let ids = rows.column(&found, |found| found.map(|found| found.id.as_str()));
+        let paths = rows.column(&found, |found| found.map(|found| found.path.as_str()));
+        Ok(plan.apply(&batch, vec![ids, paths])?.into())
     }
 }
 
@@ -151,27 +127,13 @@ register!(enrichment Taxonomy);
 
 /// The mapping of the file under that of the options.
 fn load(config: &Config, context: &Context) -> Result<Mapping> {
-    let tree = config.taxonomy.tree();
+    let ids = config.taxonomy.ids();
     let mut mapping = match &config.map_file {
-        Some(path) => mapping::from_file(&context.path(path), tree).map_err(Fault::config)?,
+        Some(path) => mapping::from_file(&context.path(path), ids).map_err(Fault::config)?,
         None => Mapping::new(),
     };
-    mapping.extend(mapping::inline(config, tree).map_err(Fault::config)?);
+    mapping.extend(mapping::inline(&config.map, ids).map_err(Fault::config)?);
     Ok(mapping)
-}
-
-fn is_text(found: &DataType) -> bool {
-    match found {
-        DataType::Dictionary(_, value) => **value == DataType::Utf8,
-        other => *other == DataType::Utf8,
-    }
-}
-
-fn missing(name: &str, input: &Schema) -> Fault {
-    let text: Vec<&str> =
-        input.fields().iter().filter(|f| is_text(f.data_type())).map(|f| f.name().as_str()).collect();
-    let problem = Problem::new("/column", format!("no column `{name}` in the rows"));
-    Fault::config(vec![problem.help(format!("columns with text: {}", text.join(", ")))])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use arrow::{array::DictionaryArray, datatypes::UInt32Type};
 use kindred_plugin_api::arrow;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn parsed(config: Value) -> Config {
     serde_json::from_value(config).unwrap()
@@ -36,7 +37,7 @@ fn running() -> (Option<String>, Option<String>) {
 
 #[test]
 fn the_committed_table_is_whole() {
-    let tree = Tree::audience_1_1();
+    let tree = audience_1_1();
     assert_eq!(tree.nodes().len(), 1558);
     let roots: Vec<&str> =
         tree.nodes().iter().filter(|n| n.parent.is_none()).map(|n| n.name.as_str()).collect();
@@ -50,7 +51,7 @@ fn the_committed_table_is_whole() {
 
 #[test]
 fn every_path_walks_the_parents() {
-    let tree = Tree::audience_1_1();
+    let tree = audience_1_1();
     for node in tree.nodes() {
         let above = tree.parent(node).map_or("/".to_owned(), |parent| tree.path(parent));
         assert_eq!(tree.path(node), format!("{above}{}/", node.id));
@@ -72,7 +73,7 @@ fn every_published_table_parses() {
         let tree = Tree::parse(&table).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(tree.nodes().len() > 500, "{name}: {}", tree.nodes().len());
         if name == "Audience Taxonomy 1.1.tsv" {
-            assert_eq!(tree.nodes(), Tree::audience_1_1().nodes());
+            assert_eq!(tree.nodes(), audience_1_1().nodes());
         }
     }
 }
@@ -152,7 +153,7 @@ fn options_and_schema_are_checked() {
 proptest! {
     #[test]
     fn a_subtree_is_a_like(node in 0..1558usize, above in 0..1558usize) {
-        let tree = Tree::audience_1_1();
+        let tree = audience_1_1();
         let (node, above) = (&tree.nodes()[node], &tree.nodes()[above]);
         let like = tree.path(node).contains(&format!("/{}/", above.id));
         let walked = tree.ancestry(node).any(|n| n.id == above.id);

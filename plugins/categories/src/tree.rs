@@ -1,6 +1,6 @@
 //! A taxonomy: a tree of nodes with ids, read from the table that IAB Tech Lab publishes.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::collections::HashMap;
 
 /// A versioned category tree.
 pub struct Tree {
@@ -15,23 +15,15 @@ pub struct Node {
     pub id: String,
     /// The id of the node above; none at a root.
     pub parent: Option<String>,
-    /// Its name, the last of its tiers: `Running and Jogging`.
+    /// Its name, in tables without a column for it the last of its tiers: `Running and Jogging`.
     pub name: String,
     /// All tiers joined: `Interest | Healthy Living | Fitness and Exercise | Running and Jogging`.
     pub title: String,
 }
 
 impl Tree {
-    /// Audience Taxonomy 1.1 of IAB Tech Lab.
-    pub fn audience_1_1() -> &'static Self {
-        static TREE: LazyLock<Tree> = LazyLock::new(|| {
-            Tree::parse(include_str!("../data/audience-1.1.tsv")).unwrap_or_else(|why| panic!("{why}"))
-        });
-        &TREE
-    }
-
     /// Reads a table of tab-separated cells. The header is the first line with a cell `Unique ID`; the columns
-    /// `Unique ID`, `Parent ID` (or `Parent`) and `Tier 1`, `Tier 2`, … may stand anywhere.
+    /// `Unique ID`, `Parent ID` (or `Parent`), `Name` and `Tier 1`, `Tier 2`, … may stand anywhere.
     ///
     /// # Errors
     /// No header, an id twice, a parent that is no node, or a circle of parents.
@@ -42,6 +34,7 @@ impl Tree {
         let column = |name: &str| header.iter().position(|cell| *cell == name);
         let id = column("Unique ID").ok_or("no column `Unique ID`")?;
         let parent = column("Parent ID").or(column("Parent")).ok_or("no column `Parent ID`")?;
+        let name = column("Name");
         let tiers: Vec<usize> = (1..).map_while(|tier| column(&format!("Tier {tier}"))).collect();
         let mut tree = Self { nodes: Vec::new(), by_id: HashMap::new() };
         for cells in lines {
@@ -51,7 +44,7 @@ impl Tree {
             tree.add(Node {
                 id: id.to_owned(),
                 parent: cell(parent).filter(|parent| *parent != id).map(str::to_owned),
-                name: tiers.last().copied().unwrap_or(id).to_owned(),
+                name: name.and_then(cell).or(tiers.last().copied()).unwrap_or(id).to_owned(),
                 title: tiers.join(" | "),
             })?;
         }
