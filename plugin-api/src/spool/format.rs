@@ -18,6 +18,7 @@
 //! before its first byte was written.
 
 use super::PAYLOAD_BYTES;
+use std::ops::RangeInclusive;
 
 pub(super) const VERSION: u32 = 1;
 pub(super) const MAGIC: &[u8; 8] = b"KNDSPOOL";
@@ -102,11 +103,13 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Reads a frame; none where its checksum or length is wrong.
-    pub(super) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
+    /// Reads a frame; none where its length, its number or its checksum is wrong.
+    pub(super) fn decode(bytes: &[u8], numbers: RangeInclusive<u64>, salt: u32) -> Option<Self> {
         let fixed = bytes.get(..OVERHEAD)?;
         let length = u32_at(fixed, 0) as usize;
-        let sound = length <= PAYLOAD_BYTES && u32_at(fixed, 16) == crc32c::crc32c_append(salt, &fixed[..16]);
+        let sound = length <= PAYLOAD_BYTES
+            && numbers.contains(&u64_at(fixed, 4))
+            && u32_at(fixed, 16) == crc32c::crc32c_append(salt, &fixed[..16]);
         sound.then(|| Self {
             length,
             sequence: u64_at(fixed, 4),

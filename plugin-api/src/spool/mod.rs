@@ -3,8 +3,10 @@
 mod disk;
 mod error;
 mod files;
+mod floor;
 mod format;
 mod lock;
+mod place;
 mod position;
 mod quarantine;
 mod reader;
@@ -21,7 +23,8 @@ pub use report::{Backlog, Damage, Damaged, Health, Record, Recovered};
 
 use bytes::Bytes;
 use disk::Disk;
-use reader::{Cursor, Limits};
+use place::Place;
+use reader::Limits;
 use state::{Done, Shared, State};
 use std::{
     fmt,
@@ -84,7 +87,7 @@ pub struct Spool {
 
 struct Handle {
     shared: Arc<Shared>,
-    cursor: Mutex<Option<Cursor>>,
+    last: Mutex<Option<Place>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     recovered: Recovered,
 }
@@ -112,7 +115,7 @@ impl Spool {
             .map_err(Error::io(&folder))?;
         let handle = Handle {
             shared,
-            cursor: Mutex::new(None),
+            last: Mutex::new(None),
             thread: Mutex::new(Some(thread)),
             recovered: opened.recovered,
         };
@@ -161,8 +164,8 @@ impl Spool {
         wait: Duration,
     ) -> Result<Vec<Record>, Error> {
         let limits = Limits { records: max_records, bytes: max_bytes };
-        let mut cursor = self.handle.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        reader::read(&self.handle.shared, &mut cursor, after, &limits, wait)
+        let mut last = self.handle.last.lock().unwrap_or_else(PoisonError::into_inner);
+        reader::read(&self.handle.shared, &mut last, after, &limits, wait)
     }
 
     /// Everything up to here is committed elsewhere: files whose records all are, are removed.

@@ -7,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fs::File,
     panic::{catch_unwind, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -91,6 +91,8 @@ pub(super) struct State {
     pub(super) lock: Option<File>,
     pub(super) damaged: Damaged,
     damage: Vec<Damage>,
+    /// Places whose damage is counted already: it may be read again.
+    reported: BTreeSet<Position>,
 }
 
 pub(super) struct Shared {
@@ -122,6 +124,7 @@ impl State {
             lock: Some(lock),
             damaged: Damaged::default(),
             damage: Vec::new(),
+            reported: BTreeSet::new(),
         };
         state.count_backlog();
         state
@@ -196,12 +199,19 @@ impl State {
 
     /// Remembers damage, once for each place.
     pub(super) fn report(&mut self, damage: Damage) {
+        if !self.reported.insert(damage.position) {
+            return;
+        }
         self.damaged.ranges += 1;
         self.damaged.bytes += damage.bytes;
         self.damaged.records += damage.records;
         if self.damage.len() < REMEMBERED {
             self.damage.push(damage);
         }
+    }
+
+    pub(super) fn forget_reports(&mut self, upto: Position) {
+        self.reported = self.reported.split_off(&upto);
     }
 
     pub(super) fn take_damage(&mut self) -> Vec<Damage> {

@@ -2,6 +2,7 @@
 
 use super::{
     files,
+    floor::Floor,
     format::{self, Header, HEADER},
     state::{Pending, Segment, Shared, RETRY_AFTER},
     Error, Position, Refused,
@@ -44,13 +45,15 @@ impl Writer {
 
     /// Until the spool is closed and nothing waits any more.
     pub(super) fn run(mut self) {
+        let _leave = Leave(self.shared.clone());
         while let Some(group) = self.next_group() {
             self.write(group);
         }
-        let mut state = self.shared.state();
-        state.closed = true;
-        state.lock = None;
-        self.shared.durable.notify_all();
+        if self.shared.state().poisoned.is_none() {
+            let end = Position { segment: self.header.segment, offset: self.end };
+            let floor = Floor { end, next_sequence: self.next_sequence };
+            let _ = floor.write(&self.shared.options.folder); // Without it nothing is lost: `floor.rs`.
+        }
     }
 
     /// Everything that waits; none when nothing ever will.
@@ -178,5 +181,21 @@ impl Writer {
         self.end = HEADER;
         self.shared.state().segments.push_back(Segment { header, end: HEADER });
         Ok(())
+    }
+}
+
+/// Gives everything back when the thread ends, however it does.
+struct Leave(Arc<Shared>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closing = true;
+        state.closed = true;
+        state.lock = None;
+        let queue = state.take_queue();
+        drop(state);
+        self.0.durable.notify_all();
+        drop(queue); // Whoever still waits is told.
     }
 }
