@@ -29,8 +29,10 @@ pub(super) fn recover(folder: &Path) -> Result<Opened, Error> {
         segments.extend(segment(folder, number, numbers.last() == Some(&number), &mut recovered)?);
     }
     let floor = Floor::read(folder);
-    let mut highest = numbers.last().copied().unwrap_or(0);
-    highest -= u64::from(abandoned(folder, &mut segments)?);
+    abandoned(folder, &mut segments)?;
+    // Of the files that had records: those that are left, and those that were put away.
+    let left = segments.back().map_or(0, |last| last.header.segment);
+    let highest = recovered.damage.iter().map(|damage| damage.position.segment).fold(left, u64::max);
     let tail = match segments.back_mut() {
         Some(last) => Some(repair(folder, last, floor, &mut recovered)?),
         None => None,
@@ -89,14 +91,14 @@ fn segment(
 
 /// Removes a last segment in which nothing was ever written: its making may have failed, and the one before it may
 /// have gone on.
-fn abandoned(folder: &Path, segments: &mut VecDeque<Segment>) -> Result<bool, Error> {
+fn abandoned(folder: &Path, segments: &mut VecDeque<Segment>) -> Result<(), Error> {
     let Some(last) = segments.back().filter(|last| segments.len() > 1 && last.end == HEADER) else {
-        return Ok(false);
+        return Ok(());
     };
     let path = files::segment_path(folder, last.header.segment);
     fs::remove_file(&path).map_err(Error::io(&path))?;
     segments.pop_back();
-    Ok(true)
+    Ok(())
 }
 
 /// The end of the last segment.
