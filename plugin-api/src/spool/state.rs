@@ -3,12 +3,12 @@
 use super::{
     disk::Disk,
     format::{Header, HEADER, OVERHEAD},
+    lock::Lock,
     Backlog, Damage, Damaged, Error, Health, Options, Position, Refused, PAYLOAD_BYTES,
 };
 use bytes::Bytes;
 use std::{
     collections::{BTreeSet, VecDeque},
-    fs::File,
     panic::{catch_unwind, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -88,7 +88,7 @@ pub(super) struct State {
     pub(super) poisoned: Option<Arc<str>>,
     pub(super) closing: bool,
     pub(super) closed: bool,
-    pub(super) lock: Option<File>,
+    pub(super) lock: Option<Lock>,
     pub(super) damaged: Damaged,
     damage: Vec<Damage>,
     /// Places whose damage is counted already: it may be read again.
@@ -106,7 +106,7 @@ pub(super) struct Shared {
 }
 
 impl State {
-    pub(super) fn new(segments: VecDeque<Segment>, next_sequence: u64, lock: File) -> Self {
+    pub(super) fn new(segments: VecDeque<Segment>, next_sequence: u64, lock: Lock) -> Self {
         let first = segments.front().map_or((0, 1), |s| (s.header.segment, s.header.first_sequence));
         let mut state = Self {
             segments,

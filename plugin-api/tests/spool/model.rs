@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::mpsc,
 };
 
 #[derive(Clone, Debug)]
@@ -71,9 +72,23 @@ impl Model {
         self.spool.as_ref().unwrap()
     }
 
-    /// Appends all at once and waits for all answers.
-    fn append(&mut self, sizes: &[usize]) -> Vec<Vec<u8>> {
-        let (sender, answers) = std::sync::mpsc::channel();
+    /// Appends a record in whose answer the writer waits until it is let go, so that what comes meanwhile is one group.
+    fn hold(&mut self) -> mpsc::Sender<()> {
+        let (gate, opened) = mpsc::channel();
+        let (sender, durable) = mpsc::channel();
+        self.appended += 1;
+        self.expected.push(payload(self.appended, 0));
+        self.spool().append(payload(self.appended, 0), move |result| {
+            sender.send(result.unwrap()).unwrap();
+            opened.recv().unwrap();
+        });
+        durable.recv().unwrap();
+        gate
+    }
+
+    /// Appends all at once, opens the gate, and waits for all answers.
+    fn append(&mut self, sizes: &[usize], gate: Option<mpsc::Sender<()>>) -> Vec<Vec<u8>> {
+        let (sender, answers) = mpsc::channel();
         let mut payloads = Vec::new();
         for size in sizes {
             self.appended += 1;
@@ -83,6 +98,7 @@ impl Model {
             self.spool().append(last, move |result| sender.send(result).unwrap());
         }
         drop(sender);
+        gate.into_iter().for_each(|gate| gate.send(()).unwrap());
         let positions: Vec<_> = answers.iter().map(Result::unwrap).collect();
         assert!(positions.is_sorted() && positions.len() == sizes.len());
         payloads
@@ -100,7 +116,7 @@ impl Model {
     fn step(&mut self, action: &Action) {
         match action {
             Action::Append(sizes) => {
-                let payloads = self.append(sizes);
+                let payloads = self.append(sizes, None);
                 self.expected.extend(payloads);
             }
             Action::Read(most) => {
@@ -136,9 +152,10 @@ impl Model {
     /// What is on the disk when the power goes while a group is written: the folder as it was, and a part of the group.
     fn crash(&mut self, sizes: &[usize], cut: f64, zeros: usize, at: f64) {
         let known = self.damage();
+        let gate = self.hold();
         let before = segments(&self.folder);
         let length = fs::metadata(before.last().unwrap()).unwrap().len();
-        let unsynced = self.append(sizes);
+        let unsynced = self.append(sizes, Some(gate));
         self.folders += 1;
         let folder = self.root.path().join(self.folders.to_string());
         copy(&self.folder, &folder);
@@ -197,7 +214,9 @@ impl Model {
         if seen && !known.iter().any(|damage| covers(damage, flipped)) {
             assert_ne!(after, before, "not noticed");
         }
-        assert_eq!(after.records, before.records + missing as u64);
+        // What was committed may be found missing, too.
+        let counted = (after.records - before.records) as usize;
+        assert!(counted == missing || (!seen && missing == 0 && counted == 1), "{counted}, {missing}");
         self.expected = read;
     }
 }
