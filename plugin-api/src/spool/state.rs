@@ -24,7 +24,9 @@ const BLOCKED: Duration = Duration::from_millis(250);
 const REMEMBERED: usize = 1000;
 
 /// Told what became of a record: exactly once, whatever happens to it.
-pub(super) struct Done(Option<Box<dyn FnOnce(Result<Position, Refused>) + Send>>);
+pub(super) struct Done(Option<Answer>);
+
+type Answer = Box<dyn FnOnce(Result<Position, Refused>) + Send>;
 
 impl Done {
     pub(super) fn new(done: impl FnOnce(Result<Position, Refused>) + Send + 'static) -> Self {

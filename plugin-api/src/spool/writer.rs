@@ -75,16 +75,20 @@ impl Writer {
         Some(state.take_queue())
     }
 
+    /// Cuts a group where a segment is full, or where it becomes too large.
     fn write(&mut self, group: Vec<Pending>) {
+        let most = self.shared.options.segment_bytes;
         let mut part: Vec<Pending> = Vec::with_capacity(group.len());
-        let mut bytes = 0;
+        let (mut bytes, mut start) = (0, self.end);
         for pending in group {
             let next = bytes + pending.bytes();
-            if !part.is_empty()
-                && (next > GROUP_BYTES || self.end + next as u64 > self.shared.options.segment_bytes)
-            {
+            if !part.is_empty() && (next > GROUP_BYTES || start + next as u64 > most) {
                 self.write_part(std::mem::take(&mut part));
                 bytes = 0;
+            }
+            if part.is_empty() {
+                let fits = self.end + pending.bytes() as u64 <= most;
+                start = if fits { self.end } else { HEADER };
             }
             bytes += pending.bytes();
             part.push(pending);
