@@ -89,12 +89,13 @@ fn segment(
     }
 }
 
-/// Removes a last segment in which nothing was ever written: its making may have failed, and the one before it may
-/// have gone on.
+/// Removes a last segment without records if the one before it does not end where it says: its making had failed, and
+/// the one before it went on.
 fn abandoned(folder: &Path, segments: &mut VecDeque<Segment>) -> Result<(), Error> {
-    let Some(last) = segments.back().filter(|last| segments.len() > 1 && last.end == HEADER) else {
-        return Ok(());
-    };
+    let before = segments.iter().rev().nth(1).map(|before| (before.header.segment + 1, before.end));
+    let goes_on = |last: &Segment| before == Some((last.header.segment, last.header.previous_end));
+    let last = segments.back().filter(|last| before.is_some() && last.end == HEADER && !goes_on(last));
+    let Some(last) = last else { return Ok(()) };
     let path = files::segment_path(folder, last.header.segment);
     fs::remove_file(&path).map_err(Error::io(&path))?;
     segments.pop_back();

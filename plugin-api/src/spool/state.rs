@@ -189,9 +189,14 @@ impl State {
         full.then_some(Refused::Full { retry_after: RETRY_AFTER })
     }
 
+    /// What waits; it counts until it is settled.
     pub(super) fn take_queue(&mut self) -> Vec<Pending> {
-        self.queued_bytes = 0;
         std::mem::take(&mut self.queue)
+    }
+
+    /// The fate of so many bytes of the queue is known.
+    pub(super) fn settle(&mut self, bytes: usize) {
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
     }
 
     /// Refuses everything from now on.

@@ -98,7 +98,9 @@ impl Writer {
 
     /// Writes records of one segment and tells their senders.
     fn write_part(&mut self, part: Vec<Pending>) {
-        match self.commit(&part) {
+        let committed = self.commit(&part);
+        self.shared.state().settle(part.iter().map(Pending::bytes).sum());
+        match committed {
             Ok(ends) => {
                 for (pending, offset) in part.into_iter().zip(ends) {
                     pending.done.call(Ok(Position { segment: self.header.segment, offset }));

@@ -65,6 +65,11 @@ fn a_torn_tail_is_cut_off_and_the_position_in_it_is_not_used_again() {
     assert_eq!(spool.recovered().torn_bytes, 26);
     assert!(spool.recovered().torn_kept.as_ref().is_some_and(|path| path.exists()));
     assert_eq!(spool.damaged().ranges, 0);
+    // Not even if the next crash comes before the next record.
+    drop(spool);
+    fs::remove_file(folder.path().join("closed")).unwrap();
+    let spool = Spool::open(small(folder.path())).unwrap();
+    assert_eq!(spool.recovered().torn_bytes, 0);
     let third = spool.append_wait("three").unwrap();
     assert!(third > at[1]);
     assert_eq!(texts(&spool, None), ["one", "three"]);
@@ -142,6 +147,28 @@ fn a_folder_that_was_emptied_is_an_error_for_the_old_position() {
         matches!(&error, Error::Position(text) if text.contains("lies behind the spool's end")),
         "{error}"
     );
+}
+
+/// A rotation that failed, whose file could be made but came back although it was removed, or the other way around.
+#[test]
+fn a_segment_whose_making_failed_is_removed_if_the_one_before_it_went_on() {
+    let folder = memory();
+    let long = "x".repeat(2000);
+    filled(folder.path(), &[long.as_str(), &long, "in the second file"]);
+    let files = segments(folder.path());
+    let second = fs::read(&files[1]).unwrap();
+    fs::remove_file(&files[1]).unwrap();
+    fs::remove_file(folder.path().join("closed")).unwrap();
+    let spool = Spool::open(small(folder.path())).unwrap();
+    spool.append_wait("went on").unwrap();
+    drop(spool);
+    assert_eq!(segments(folder.path()).len(), 1);
+    fs::write(&files[1], &second[..HEADER]).unwrap();
+    let spool = Spool::open(small(folder.path())).unwrap();
+    assert_eq!(texts(&spool, None).last().unwrap(), "went on");
+    assert_eq!((segments(folder.path()).len(), spool.damaged().ranges), (1, 0));
+    let end = spool.append_wait("and on").unwrap();
+    assert_eq!((end.segment, spool.backlog().records), (1, texts(&spool, None).len() as u64));
 }
 
 #[test]
