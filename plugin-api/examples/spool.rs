@@ -17,14 +17,7 @@ fn main() {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     println!("{:<34} {:>10} {:>9} {:>9} {:>9}", "", "records/s", "p50 us", "p99 us", "max us");
-    plain(&folder, "write + fdatasync", |_| {});
-    plain(&folder, "the same, fallocate before", |file| {
-        rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, 64 << 20).unwrap();
-    });
-    plain(&folder, "the same, zeros written before", |file| {
-        let zeros = vec![0; 1 << 20];
-        (0..64).for_each(|n| file.write_all_at(&zeros, n << 20).unwrap());
-    });
+    one_by_one(&folder);
     for (appenders, group_us) in [(1, 0), (16, 0), (256, 0), (1, 1000), (16, 1000), (256, 1000)] {
         spool(&folder, appenders, group_us);
     }
@@ -42,22 +35,60 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-fn plain(folder: &Path, name: &str, prepare: impl Fn(&File)) {
-    let path = folder.join("plain");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path).unwrap();
+type Append = Box<dyn FnMut()>;
+
+/// Appends with plain calls to a file that was prepared.
+fn plain(path: &Path, prepare: impl Fn(&File)) -> Append {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
     prepare(&file);
     file.sync_all().unwrap();
-    let record = [7; RECORD];
-    let (start, mut times, mut at) = (Instant::now(), Vec::new(), 0);
-    while start.elapsed() < TIME {
-        let one = Instant::now();
-        file.write_all_at(&record, at).unwrap();
+    let mut at = 0;
+    Box::new(move || {
+        file.write_all_at(&[7; RECORD], at).unwrap();
         file.sync_data().unwrap();
-        times.push(micros(one));
         at += RECORD as u64;
+    })
+}
+
+/// One appender, several ways, in turns of a few records: whatever else the machine does, disturbs all of them alike.
+fn one_by_one(folder: &Path) {
+    let options = Options { disk_limit: 1.0, ..Options::new(folder.join("turns")) };
+    let spool = Spool::open(options).unwrap();
+    let mut ways: Vec<(&str, Append, Vec<u64>)> = vec![
+        ("write + fdatasync", plain(&folder.join("grows"), |_| {}), Vec::new()),
+        ("the same, fallocate before", plain(&folder.join("allocated"), allocate), Vec::new()),
+        ("the same, zeros written before", plain(&folder.join("zeros"), zeros), Vec::new()),
+        (
+            "spool, 1 appender, in turns",
+            Box::new(move || {
+                let _ = spool.append_wait(vec![7; RECORD]).unwrap();
+            }),
+            Vec::new(),
+        ),
+    ];
+    let start = Instant::now();
+    while start.elapsed() < 8 * TIME {
+        for (_, append, times) in &mut ways {
+            for _ in 0..20 {
+                let one = Instant::now();
+                append();
+                times.push(micros(one));
+            }
+        }
     }
-    say(name, times, start.elapsed());
-    std::fs::remove_file(&path).unwrap();
+    for (name, _, times) in ways {
+        let whole = Duration::from_micros(times.iter().sum());
+        say(name, times, whole);
+    }
+}
+
+fn allocate(file: &File) {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, 64 << 20).unwrap();
+}
+
+fn zeros(file: &File) {
+    let zeros = vec![0; 1 << 20];
+    (0..64).for_each(|n| file.write_all_at(&zeros, n << 20).unwrap());
 }
 
 fn spool(folder: &Path, appenders: usize, group_us: u64) {
