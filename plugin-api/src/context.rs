@@ -1,7 +1,7 @@
 //! What the host offers a plugin instance while it is open.
 
 use crate::{
-    abi::raw::{Host, HostRef, OpenArgs},
+    abi::raw::{Host, HostRef, OpenArgs, LOOKS_ONLY},
     Fault, Result,
 };
 use abi_stable::{
@@ -18,6 +18,7 @@ pub struct Context {
     instance: String,
     base_dir: PathBuf,
     state: Option<Vec<u8>>,
+    looks_only: bool,
 }
 
 impl Context {
@@ -31,6 +32,7 @@ impl Context {
                 ROption::RSome(bytes) => Some(bytes.into()),
                 ROption::RNone => None,
             },
+            looks_only: args.flags & LOOKS_ONLY != 0,
         }
     }
 
@@ -42,6 +44,7 @@ impl Context {
             instance: "test".into(),
             base_dir: base_dir.into(),
             state: None,
+            looks_only: false,
         }
     }
 
@@ -60,6 +63,12 @@ impl Context {
     /// Position (source), checkpoint (enrichment) or model state (segmentation) of an earlier run.
     pub fn state(&self) -> Option<&[u8]> {
         self.state.as_deref()
+    }
+
+    /// True when the host only asks what the instance would do, such as for a plan: nothing may be taken that another
+    /// instance would miss, no port, no lock, no queue.
+    pub fn looks_only(&self) -> bool {
+        self.looks_only
     }
 
     /// A path of the options; a relative one starts from the folder of the pipeline file.

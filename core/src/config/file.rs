@@ -137,6 +137,8 @@ pub(super) struct ServeTable {
     /// How often a source that has ended is looked at again: files that are new or have grown.
     #[serde(default = "look_every")]
     pub(super) look_every: String,
+    /// Name of the id cookie that collectors set, so that a visitor's page may ask for `/v1/profiles/me`. Default: none.
+    pub(super) cookie: Option<String>,
     /// Callers of the Profile API: `[serve.keys.NAME]`.
     #[serde(default)]
     #[schemars(extend("propertyNames" = {"pattern": format!("^{NAME}$")}))]

@@ -172,6 +172,8 @@ pub struct Serve {
     pub fit_every_ms: u64,
     /// Between two looks at a source that has ended, milliseconds.
     pub look_every_ms: u64,
+    /// Name of the id cookie that stands for `me`.
+    pub cookie: Option<String>,
     /// Callers of the Profile API, sorted by name.
     pub keys: Vec<Key>,
 }

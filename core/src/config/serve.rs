@@ -21,6 +21,7 @@ impl Default for ServeTable {
             deliver_every: file::deliver_every(),
             fit_every: file::fit_every(),
             look_every: file::look_every(),
+            cookie: None,
             keys: BTreeMap::new(),
         }
     }
@@ -47,6 +48,7 @@ pub(super) fn read(table: ServeTable, node: &Node, segments: &[&str], problems: 
         fit_every_ms: wait_ms("fit_every", &table.fit_every),
         look_every_ms: wait_ms("look_every", &table.look_every),
         listen: table.listen,
+        cookie: table.cookie,
         keys: keys(table.keys, node, segments, problems),
     }
 }

@@ -17,7 +17,7 @@ use kindred_plugin_api::{
     abi::{
         abi_stable::std_types::{ROption, RResult},
         batch::Proof,
-        raw::{OpenArgs, PluginRef},
+        raw::{LOOKS_ONLY, OpenArgs, PluginRef},
     },
 };
 use std::path::{Path, PathBuf};
@@ -143,9 +143,22 @@ impl Plugin {
     /// # Errors
     /// UNSUPPORTED for another kind, else whatever the plugin found.
     pub fn open_source(&self, opening: &Opening<'_>) -> Result<SourceHandle, Fault> {
+        self.source(opening, 0)
+    }
+
+    /// Opens a source only to ask for its schema: it takes nothing that another instance would miss.
+    ///
+    /// # Errors
+    /// As [`Self::open_source`].
+    pub fn look_at_source(&self, opening: &Opening<'_>) -> Result<SourceHandle, Fault> {
+        self.source(opening, LOOKS_ONLY)
+    }
+
+    fn source(&self, opening: &Opening<'_>, flags: u64) -> Result<SourceHandle, Fault> {
         let ROption::RSome(open) = self.raw.open_source() else { return Err(self.is_not(Kind::Source)) };
         let lease = Lease::new(opening.instance);
-        Ok(SourceHandle::new(open(args(opening, &lease)).into_result()?, lease, self.proof()))
+        let args = OpenArgs { flags, ..args(opening, &lease) };
+        Ok(SourceHandle::new(open(args).into_result()?, lease, self.proof()))
     }
 
     /// Opens an enrichment.

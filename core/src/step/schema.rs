@@ -24,7 +24,7 @@ pub fn schema(
     let open = move || {
         let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: position };
         plugin.check(&opening)?;
-        plugin.open_source(&opening)
+        plugin.look_at_source(&opening)
     };
     let asked = Worker::start(&source.name, open).and_then(|worker| {
         worker.call(|handle| {

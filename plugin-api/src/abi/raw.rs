@@ -263,9 +263,13 @@ pub struct OpenArgs {
     pub host: HostRef,
     /// Passed to each host call; a number, never a pointer.
     pub ctx: u64,
-    /// None yet; zero.
+    /// [`LOOKS_ONLY`] or zero; bits that are not known mean nothing.
     pub flags: u64,
 }
+
+/// A flag of [`OpenArgs`]: the instance is only asked for its schema and closed again. Since 1.2; an older plugin opens as
+/// ever.
+pub const LOOKS_ONLY: u64 = 1;
 
 /// A source, raw.
 #[sabi_trait]

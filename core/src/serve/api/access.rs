@@ -1,14 +1,17 @@
 //! Who may ask what: keys, their scopes, and the web pages that may use them.
 
 use super::{Refused, Shared};
-use crate::config::{Key, Scope};
+use crate::{
+    config::{Key, Scope, Serve},
+    serve::view::identifier,
+};
 use axum::{
     extract::{FromRequestParts, Request, State},
     http::{
         HeaderMap, HeaderValue, Method, StatusCode,
         header::{
             ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-            ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, ORIGIN, VARY,
+            ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, COOKIE, ORIGIN, VARY,
         },
         request::Parts,
     },
@@ -24,11 +27,16 @@ use utoipa::{
 
 type Hash = [u8; 32];
 
+/// The visitor whose cookie comes with the request.
+const ME: &str = "me";
+
 /// The keys by their hash, so that looking one up tells nothing of the others by the time it takes.
 #[derive(Debug)]
 pub(super) struct Access {
     keys: HashMap<Hash, Arc<Key>>,
     has_metrics: bool,
+    /// Name of the cookie that says who `me` is.
+    cookie: Option<String>,
 }
 
 fn hash(key: &str) -> Hash {
@@ -36,8 +44,10 @@ fn hash(key: &str) -> Hash {
 }
 
 impl Access {
-    pub(super) fn new(keys: &[Key]) -> Self {
+    pub(super) fn new(options: &Serve) -> Self {
+        let keys = &options.keys;
         Self {
+            cookie: options.cookie.clone(),
             keys: keys.iter().map(|key| (hash(&key.key), Arc::new(key.clone()))).collect(),
             has_metrics: keys.iter().any(|key| key.scopes.contains(&Scope::Metrics)),
         }
@@ -102,6 +112,24 @@ impl FromRequestParts<Shared> for Shown {
 }
 
 impl Shown {
+    /// The identifier that is asked about: `NAMESPACE:VALUE`, or `me` for that of the id cookie. Its signature is not
+    /// looked at: who knows the 128 random bits of an id has that cookie.
+    pub(super) fn identifier(&self, access: &Access, asked: &str) -> Result<(String, String), Refused> {
+        if asked != ME {
+            let (namespace, value) = identifier(asked)?;
+            return Ok((namespace.to_owned(), value.to_owned()));
+        }
+        let lines = self.0.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let own = pairs.find(|(name, _)| Some(*name) == access.cookie.as_deref());
+        let id = own.map(|(_, value)| value.split('.').next().unwrap_or(value)).filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| {
+            let message = "the request has no id cookie; `serve.cookie` in the pipeline file names it";
+            Refused::new(StatusCode::NOT_FOUND, "no-cookie", message)
+        })?;
+        Ok(("cookie".to_owned(), id.to_owned()))
+    }
+
     /// The key, if it has this scope.
     pub(super) fn key(&self, access: &Access, scope: Scope) -> Result<Arc<Key>, Refused> {
         access.with(&self.0, self.1.as_deref(), scope)

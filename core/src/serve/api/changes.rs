@@ -3,7 +3,7 @@
 use super::{Problem, Refused, Shared, access::Shown, profiles::reach};
 use crate::{
     config::{Key, Scope},
-    serve::view::{Changes, View, identifier},
+    serve::view::{Changes, View},
     step::text,
 };
 use axum::{
@@ -129,7 +129,7 @@ fn listener(shared: &Shared, key: Arc<Key>, wanted: Wanted, who: Who) -> Listene
 /// What one profile enters and leaves: events `enter` and `exit`, and `missed` when some could not be told.
 #[utoipa::path(
     get, path = "/v1/profiles/{identifier}/changes",
-    params(("identifier" = String, Path, description = "`NAMESPACE:VALUE`; it need not be known yet"), Wanted),
+    params(("identifier" = String, Path, description = "`NAMESPACE:VALUE`, which need not be known yet; or `me`"), Wanted),
     responses((status = 200, content_type = "text/event-stream", body = str), (status = 401, body = Problem),
               (status = 403, body = Problem)),
     security(("key" = []))
@@ -141,8 +141,8 @@ pub(super) async fn of_one(
     shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Told>>, Refused> {
     let key = shown.key(&shared.access, Scope::Profile)?;
-    let (namespace, value) = identifier(&asked)?;
-    let who = Who::One(namespace.to_owned(), value.to_owned());
+    let (namespace, value) = shown.identifier(&shared.access, &asked)?;
+    let who = Who::One(namespace, value);
     Ok(listener(&shared, key, wanted, who).stream())
 }
 

@@ -96,7 +96,7 @@ impl Api {
         options: &Serve,
         (view, status, asker): (&Arc<View>, &Arc<Status>, &Asker),
     ) -> Result<Self> {
-        let access = Arc::new(Access::new(&options.keys));
+        let access = Arc::new(Access::new(options));
         let shared = Shared { view: view.clone(), status: status.clone(), asker: asker.clone(), access };
         let listener = Listener::bind(&*options.listen).map_err(io(&options.listen))?;
         let serving = listener.serve(router(shared), &Limits::default(), 1).map_err(io(&options.listen))?;

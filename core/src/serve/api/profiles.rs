@@ -71,9 +71,13 @@ fn answer(view: &View, members: &Members, key: &Key, seen: &Seen) -> Answer {
     }
 }
 
-fn find(view: &View, text: &str) -> crate::Result<Option<Seen>> {
-    let (namespace, value) = identifier(text)?;
+fn find(view: &View, (namespace, value): (&str, &str)) -> crate::Result<Option<Seen>> {
     view.find(namespace, value)?.map(|number| view.profile(number)).transpose()
+}
+
+fn asked_for(shared: &Shared, shown: &Shown, asked: &str) -> Result<Seen, Refused> {
+    let (namespace, value) = shown.identifier(&shared.access, asked)?;
+    find(&shared.view, (&namespace, &value))?.ok_or_else(unknown)
 }
 
 fn unknown() -> Refused {
@@ -83,7 +87,7 @@ fn unknown() -> Refused {
 /// One profile.
 #[utoipa::path(
     get, path = "/v1/profiles/{identifier}",
-    params(("identifier" = String, Path, description = "`NAMESPACE:VALUE`, such as `cookie:3f2a`")),
+    params(("identifier" = String, Path, description = "`NAMESPACE:VALUE`, such as `cookie:3f2a`; or `me`, by the id cookie")),
     responses((status = 200, body = Answer), (status = 401, body = Problem), (status = 403, body = Problem),
               (status = 404, body = Problem)),
     security(("key" = []))
@@ -94,7 +98,7 @@ pub(super) async fn one(
     shown: Shown,
 ) -> Result<Json<Answer>, Refused> {
     let key = shown.key(&shared.access, Scope::Profile)?;
-    let seen = find(&shared.view, &asked)?.ok_or_else(unknown)?;
+    let seen = asked_for(&shared, &shown, &asked)?;
     Ok(Json(answer(&shared.view, &shared.view.members(), &key, &seen)))
 }
 
@@ -118,7 +122,7 @@ pub(super) async fn many(
     }
     let (members, mut profiles) = (shared.view.members(), BTreeMap::new());
     for asked in identifiers {
-        let seen = find(&shared.view, &asked)?;
+        let seen = find(&shared.view, identifier(&asked)?)?;
         let answer = seen.map(|seen| answer(&shared.view, &members, &key, &seen));
         profiles.insert(asked, answer);
     }
@@ -143,7 +147,7 @@ pub(super) async fn reason(
     if key.segments.as_ref().is_some_and(|allowed| !allowed.contains(&segment)) {
         return Err(Refused::new(StatusCode::FORBIDDEN, "segment", "the key is not for this segment"));
     }
-    let seen = find(&shared.view, &asked)?.ok_or_else(unknown)?;
+    let seen = asked_for(&shared, &shown, &asked)?;
     let members = shared.view.members();
     let member = members.of.get(&segment).is_some_and(|members| members.contains(seen.number));
     let reason = shared.asker.explain(segment.clone(), seen.number).await?;
