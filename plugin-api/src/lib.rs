@@ -61,6 +61,7 @@ pub mod manifest;
 pub mod options;
 mod segmentation;
 mod source;
+pub mod spool;
 
 pub use arrow;
 pub use context::Context;
