@@ -1,6 +1,7 @@
 //! The `kindred` binary: the core and the built-in plugins, which register themselves once linked.
 
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_consent as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;

@@ -9,8 +9,14 @@
 //! | `event` | Utf8 | name of the event; null: the row carries only identifiers and attributes |
 //! | `id.NAMESPACE` | Utf8 | an identifier; identifiers in one row belong to one profile |
 //! | `attr.NAME` | Utf8, Int64, Float64, Boolean, Timestamp | attribute; the profile holds it as `SOURCE.NAME` |
-//! | `consent` | Utf8 | `granted` or `denied`; null: the source's default |
+//! | `consent` | Utf8 | what the row's person allows, see below; null: the source's default |
+//! | `consent_version` | Utf8 | what `consent` was derived from, in a few words: `tcf2 policy5 list48 cmp300 2026-03-01`, `gpc` |
 //! | any other | Utf8, Int64, Float64, Boolean, Timestamp | property of the event |
+//!
+//! Consent has three stages: `collect` (store anything, set the id cookie), `segment` (be evaluated for audiences) and
+//! `activate` (be sent to destinations). A later one is never allowed without the earlier ones. The column `consent` is
+//! `granted` where all three are allowed, `denied` where none is, else the words of the allowed ones, in this order, with a
+//! space between: `collect`, `collect segment`.
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use std::sync::Arc;
@@ -21,8 +27,10 @@ pub const EVENT_ID: &str = "event_id";
 pub const EVENT_TIME: &str = "event_time";
 /// Name of the event.
 pub const EVENT: &str = "event";
-/// Consent given with the row.
+/// Consent given with the row: `granted`, `denied`, or the stages `collect` and `collect segment`.
 pub const CONSENT: &str = "consent";
+/// What the consent was derived from, in a few words that many rows share; never a signal itself.
+pub const CONSENT_VERSION: &str = "consent_version";
 /// Prefix of identifier columns.
 pub const ID: &str = "id.";
 /// Prefix of attribute columns.
@@ -51,7 +59,9 @@ pub fn coded_narrow(values: usize) -> DataType {
 
 /// True for the names that have a fixed meaning in an event batch.
 pub fn is_reserved(name: &str) -> bool {
-    [EVENT_ID, EVENT_TIME, EVENT, CONSENT].contains(&name) || name.starts_with(ID) || name.starts_with(ATTR)
+    [EVENT_ID, EVENT_TIME, EVENT, CONSENT, CONSENT_VERSION].contains(&name)
+        || name.starts_with(ID)
+        || name.starts_with(ATTR)
 }
 
 /// Profile batches: host → segmentation. One row a profile; only the columns that `plan` asked for.

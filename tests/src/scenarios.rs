@@ -20,6 +20,7 @@ use std::{fmt::Write, sync::Arc};
 pub fn of(plugin: &str) -> Scenario {
     match plugin {
         "campaign-log" => campaign_log(),
+        "consent" => consent(),
         "cookies" => cookies(),
         "crm-import" => crm_import(),
         "dsp-export" => dsp_export(),
@@ -155,6 +156,45 @@ fn hash_identifiers() -> Scenario {
         "phone": { "kind": "phone", "hash": "sha256", "region": "DE" },
     } });
     Scenario { plugin: "hash-identifiers", config, files: Vec::new(), input: Some(input) }
+}
+
+fn consent() -> Scenario {
+    // Purposes 1, 3, 4 and vendor 21, in both forms; then what is cut, foreign, empty or missing.
+    let whole = "CQgYw8AQgYw8AEsACBENAHEgALAAAAAAAAAAAKgAACAAAAAA";
+    let strings = [
+        Some(whole),
+        None,
+        Some(&whole[..30]),
+        Some(""),
+        Some("nothing like it"),
+        Some(whole),
+        None,
+        Some("BOnce"),
+        Some(whole),
+        None,
+    ];
+    let platform = [
+        None,
+        Some("DBABRg~BVYAABY"),
+        None,
+        Some("DBABRg"),
+        None,
+        None,
+        Some("DBABRg~BVoAABY"),
+        None,
+        None,
+        None,
+    ];
+    let control = (0..10).map(|row| Some(if row == 5 { "1" } else { "0" }));
+    let given = (0..10).map(|row| (row == 8).then_some("collect"));
+    let input = events(vec![
+        ("tcf", Arc::new(StringArray::from(strings.to_vec()))),
+        ("gpp", Arc::new(StringArray::from(platform.to_vec()))),
+        ("sec_gpc", Arc::new(control.collect::<StringArray>())),
+        (columns::CONSENT, Arc::new(given.collect::<StringArray>())),
+    ]);
+    let config = json!({ "tcf": "tcf", "gpp": "gpp", "gpc": "sec_gpc", "policy": { "vendor": 21 } });
+    Scenario { plugin: "consent", config, files: Vec::new(), input: Some(input) }
 }
 
 fn taxonomy() -> Scenario {

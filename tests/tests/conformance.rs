@@ -9,6 +9,7 @@ use std::path::Path;
 
 // Linked, so that they register themselves.
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_consent as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
@@ -39,7 +40,7 @@ fn exactly_these_plugins_are_built_in() {
     let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
-    assert_eq!(registry.names(Kind::Enrichment), ["hash-identifiers", "taxonomy"]);
+    assert_eq!(registry.names(Kind::Enrichment), ["consent", "hash-identifiers", "taxonomy"]);
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
 }
@@ -54,6 +55,7 @@ macro_rules! conforms {
 }
 conforms!(
     campaign_log "campaign-log",
+    consent "consent",
     cookies "cookies",
     crm_import "crm-import",
     dsp_export "dsp-export",

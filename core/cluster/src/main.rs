@@ -7,6 +7,7 @@ use kindred_core::{Error, cli, config::Distributed, segment::engine::Engine};
 use std::process::ExitCode;
 
 use kindred_plugin_campaign_log as _;
+use kindred_plugin_consent as _;
 use kindred_plugin_cookies as _;
 use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
