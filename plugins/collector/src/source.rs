@@ -142,7 +142,7 @@ impl Collector {
 
     /// Stops listening and gives the spool back.
     pub fn close(&mut self) {
-        self.stop(Duration::from_secs(1));
+        self.stop(GRACE);
         self.app.counters.flush(&self.app.context);
         self.app.spool.close();
     }
@@ -265,6 +265,13 @@ impl Collector {
             return Ok(());
         }
         Err(("id-reused".to_owned(), "another event came under this id before".to_owned()))
+    }
+}
+
+impl Drop for Collector {
+    /// Also after a fault the address and the spool are free for the next instance.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
