@@ -121,6 +121,7 @@ impl From<Error> for Fault {
         let (kind, code) = match &error {
             Error::Options(message) => return Self::config(vec![Problem::new("", message.clone())]),
             Error::Held { .. } => (FaultKind::Transient, "spool-held"),
+            Error::Io { source, .. } if super::files::no_room(source) => (FaultKind::Transient, "spool-full"),
             Error::Io { .. } => (FaultKind::Permanent, "spool-io"),
             Error::Version { .. } => (FaultKind::Permanent, "spool-version"),
             Error::Position(_) => (FaultKind::Permanent, "spool-position"),

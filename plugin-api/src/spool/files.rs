@@ -4,6 +4,7 @@ use super::{
     format::{Header, Opening, HEADER},
     Error,
 };
+use rustix::io::Errno;
 use std::{
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, RandomState},
@@ -50,7 +51,8 @@ pub(super) fn list(folder: &Path) -> Result<Vec<u64>, Error> {
     Ok(numbers)
 }
 
-/// Creates a segment with nothing in it; it is durable when this returns. Leaves no file behind when it fails.
+/// Creates a segment with nothing in it; it is durable when this returns. A crash may leave it behind although this
+/// failed; opening then finds it without records, and removes it.
 pub(super) fn create(
     folder: &Path,
     number: u64,
@@ -61,13 +63,14 @@ pub(super) fn create(
     #[allow(clippy::cast_possible_truncation)] // Any 32 bits do.
     let salt = RandomState::new().hash_one(number) as u32;
     let header = Header { segment: number, first_sequence, previous_end, salt };
-    let file = options().create_new(true).open(&path).map_err(Error::io(&path))?;
+    let file = options().create(true).truncate(true).open(&path).map_err(Error::io(&path))?;
     let written = file
         .write_all_at(&header.encode(), 0)
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_folder(folder));
     if let Err(source) = written {
-        let _ = fs::remove_file(&path); // Were it to stay, it would be a segment without records.
+        // A file that stays would seem to be the last segment while the one before it is still written to.
+        fs::remove_file(&path).map_err(|e| Error::io(&path)(io::Error::other(e)))?;
         return Err(Error::Io { path, source });
     }
     Ok((file, header))
@@ -86,10 +89,8 @@ pub(super) fn open(folder: &Path, number: u64) -> Result<(File, Opening), Error>
     Ok((file, opening))
 }
 
-/// True for what stands for "no room" among the system's errors.
+/// True for the errors that go away when somebody makes room: on the disk, in the table of open files, in memory.
 pub(super) fn no_room(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+    let used_up = [Errno::NOSPC, Errno::DQUOT, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| used_up.contains(&Errno::from_raw_os_error(code)))
 }

@@ -18,6 +18,7 @@
 //! before its first byte was written.
 
 use super::PAYLOAD_BYTES;
+use std::ops::RangeInclusive;
 
 pub(super) const VERSION: u32 = 1;
 pub(super) const MAGIC: &[u8; 8] = b"KNDSPOOL";
@@ -74,11 +75,10 @@ impl Header {
 
     /// Reads the first [`HEADER`] bytes of a file, or fewer.
     pub(super) fn decode(bytes: &[u8]) -> Opening {
-        let mut version = None;
-        for copy in bytes.chunks(COPY).filter(|copy| copy.len() >= HEADER_FIELDS && copy.starts_with(MAGIC)) {
-            if u32_at(copy, 8) != VERSION {
-                version = Some(u32_at(copy, 8));
-            } else if u32_at(copy, 12) == crc32c::crc32c(&copy[16..HEADER_FIELDS]) {
+        let copies =
+            || bytes.chunks(COPY).filter(|copy| copy.len() >= HEADER_FIELDS && copy.starts_with(MAGIC));
+        for copy in copies() {
+            if u32_at(copy, 8) == VERSION && u32_at(copy, 12) == crc32c::crc32c(&copy[16..HEADER_FIELDS]) {
                 let header = Self {
                     salt: u32_at(copy, 16),
                     segment: u64_at(copy, 24),
@@ -88,7 +88,12 @@ impl Header {
                 return Opening::Header { header, whole: header.encode() == bytes };
             }
         }
-        version.map_or(Opening::None, Opening::Version)
+        // One copy alone may be damage; both say the same only if it was written so.
+        let mut versions = copies().map(|copy| u32_at(copy, 8));
+        match (versions.next(), versions.next()) {
+            (Some(one), Some(other)) if one == other && one != VERSION => Opening::Version(one),
+            _ => Opening::None,
+        }
     }
 }
 
@@ -102,11 +107,13 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Reads a frame; none where its checksum or length is wrong.
-    pub(super) fn decode(bytes: &[u8], salt: u32) -> Option<Self> {
+    /// Reads a frame; none where its length, its number or its checksum is wrong.
+    pub(super) fn decode(bytes: &[u8], numbers: RangeInclusive<u64>, salt: u32) -> Option<Self> {
         let fixed = bytes.get(..OVERHEAD)?;
         let length = u32_at(fixed, 0) as usize;
-        let sound = length <= PAYLOAD_BYTES && u32_at(fixed, 16) == crc32c::crc32c_append(salt, &fixed[..16]);
+        let sound = length <= PAYLOAD_BYTES
+            && numbers.contains(&u64_at(fixed, 4))
+            && u32_at(fixed, 16) == crc32c::crc32c_append(salt, &fixed[..16]);
         sound.then(|| Self {
             length,
             sequence: u64_at(fixed, 4),

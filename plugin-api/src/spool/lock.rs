@@ -7,8 +7,18 @@ use std::{
     path::Path,
 };
 
-/// Locks the folder. The system gives the lock back when the file is closed, also after a crash.
-pub(super) fn lock(folder: &Path) -> Result<File, Error> {
+/// The lock. The system gives it back after a crash.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a process that is just being started still has it, until it becomes another program.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks the folder.
+pub(super) fn lock(folder: &Path) -> Result<Lock, Error> {
     let path = folder.join("lock");
     let mut file = files::options().create(true).truncate(false).open(&path).map_err(Error::io(&path))?;
     match file.try_lock() {
@@ -22,5 +32,5 @@ pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     }
     // A number that cannot be written (no room) makes a poorer message later, not a reason not to start.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
+    Ok(Lock(file))
 }

@@ -1,10 +1,136 @@
-//! A durable queue on disk for sources that are pushed to.
+//! A durable queue on disk for sources that are pushed to, so that a "2xx" means "survives a power cut".
+//!
+//! A source that is pushed to (a collector, a receiver of webhooks) cannot ask again: what it has answered with 2xx is
+//! gone on the far side. So it appends each request to a spool, and answers when the spool says that it is durable.
+//! The host reads from the spool at its own pace, and what it has committed is removed.
+//!
+//! ```
+//! use kindred_plugin_api::{arrow::datatypes::Schema, prelude::*, spool::{Options, Position, Refused, Spool}};
+//! use std::{sync::Arc, time::Duration};
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields)]
+//! struct Config {
+//!     /// Folder for what was received and is not yet processed.
+//!     spool: std::path::PathBuf,
+//! }
+//!
+//! struct Hook {
+//!     spool: Spool,
+//!     position: Option<Position>,
+//!     context: Context,
+//! }
+//!
+//! /// What the server calls for each request; `answer` sends the status.
+//! fn receive(spool: &Spool, body: Vec<u8>, answer: impl FnOnce(u16) + Send + 'static) {
+//!     spool.append(body, |durable| {
+//!         answer(match durable {
+//!             Ok(_) => 202,
+//!             Err(Refused::TooLarge { .. }) => 413,
+//!             Err(_) => 503, // and `Retry-After`, where it says when
+//!         });
+//!     });
+//! }
+//!
+//! impl Source for Hook {
+//!     const MANIFEST: Manifest = manifest!("hook", "takes in what is posted to it");
+//!     type Config = Config;
+//!
+//!     fn open(config: Config, context: Context) -> Result<Self> {
+//!         let spool = Spool::open(Options::new(context.path(&config.spool)))?;
+//!         let position = context.state().map(Position::from_bytes).transpose()?;
+//!         if let Some(position) = position {
+//!             spool.trim(position)?; // The last run may have ended between the commit and its `ack`.
+//!         }
+//!         // Here the server starts; its handlers call `receive` with a clone of the spool.
+//!         Ok(Self { spool, position, context })
+//!     }
+//!
+//!     fn schema(&mut self) -> Result<SchemaRef> {
+//!         Ok(Arc::new(Schema::new(vec![Field::new("body", DataType::Utf8, true)])))
+//!     }
+//!
+//!     fn poll(&mut self, max_rows: usize, deadline_ms: u64) -> Result<Poll> {
+//!         let wait = Duration::from_millis(deadline_ms / 2);
+//!         let records = self.spool.read(self.position, max_rows, 16 << 20, wait)?;
+//!         for damage in self.spool.take_damage() {
+//!             self.context.warn(&damage.to_string());
+//!             self.context.count("spool_lost_records", damage.records as f64);
+//!         }
+//!         self.spool.check()?; // A disk that failed stops the source; it may be opened again.
+//!         let Some(last) = records.last() else { return Ok(Poll::Idle { wait_ms: 0 }) };
+//!         self.position = Some(last.position);
+//!         let rows: StringArray = records.iter().map(|r| std::str::from_utf8(&r.payload).ok()).collect();
+//!         Ok(Poll::Rows(Rows {
+//!             batch: RecordBatch::try_new(self.schema()?, vec![Arc::new(rows)])?,
+//!             rejects: Vec::new(),
+//!             position: last.position.to_bytes().to_vec(),
+//!             backlog_rows: self.spool.backlog().records,
+//!         }))
+//!     }
+//!
+//!     fn ack(&mut self, position: &[u8]) -> Result<()> {
+//!         Ok(self.spool.trim(Position::from_bytes(position)?)?)
+//!     }
+//!
+//!     fn close(&mut self) -> Result<()> {
+//!         self.spool.close();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # let folder = std::env::temp_dir().join(format!("kindred-spool-doc-{}", std::process::id()));
+//! # let config = || Config { spool: "spool".into() };
+//! # let mut hook = Hook::open(config(), Context::detached(&folder))?;
+//! # let (sender, answers) = std::sync::mpsc::channel();
+//! # receive(&hook.spool, b"first".to_vec(), move |status| sender.send(status).unwrap());
+//! # assert_eq!(answers.recv(), Ok(202));
+//! # let Poll::Rows(rows) = hook.poll(10, 1000)? else { panic!() };
+//! # assert_eq!(rows.batch.num_rows(), 1);
+//! # hook.ack(&rows.position)?;
+//! # hook.close()?;
+//! # let mut hook = Hook::open(config(), Context::detached(&folder).with_state(Some(rows.position)))?;
+//! # assert!(matches!(hook.poll(10, 2)?, Poll::Idle { .. }));
+//! # hook.close()?;
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), Fault>(())
+//! ```
+//!
+//! # The promise
+//!
+//! * `done(Ok(_))` comes after an `fdatasync` that covers the record, and after its file's name is durable. From then
+//!   on every [`Spool::read`] behind an earlier position gives the record, once and in order, until it is trimmed.
+//! * A record that was refused is not acknowledged. It may be read nevertheless, if a crash or a failed disk came
+//!   between writing and answering: then its sender sends it again, and an `event_id` makes one of the two harmless.
+//! * What is trimmed never comes again when reading goes on at the committed position.
+//! * No payload is ever given back other than it was appended. What is damaged is skipped to the next whole record,
+//!   copied to the folder `quarantine`, counted, and told by [`Spool::take_damage`]. A missing number is told, too.
+//! * The disk must keep what it says it flushed; one that lies loses what it lied about.
+//!
+//! # Errors
+//!
+//! [`Refused::Full`] passes by itself: the capacity is reached, the disk is above its limit, no room is left (the file is
+//! cut back to its last durable byte), or the disk is too slow for what comes. Any other error of a write, and every
+//! error of a sync, **poisons** the spool: after a failed sync nobody knows what is on the disk, and syncing again
+//! would say that all is well. Nothing is acknowledged any more; what was durable can still be read and trimmed.
+//! Opening the spool again is the way on: it proves what is there and writes the last group once more.
+//!
+//! # Files
+//!
+//! `NUMBER.spool` are the segments, header and records; the format stands in `format.rs`. `lock` names the process
+//! that has the folder. `closed` notes the end at the last clean close, so that a record that is missing there is not
+//! taken for a torn one. All are 0600. Segments are written by one thread, with everything that waits in one write and
+//! one sync, and read with plain reads: no mapped memory, whose errors are signals, and nothing that a tracer of
+//! system calls would not see. They are not allocated in advance, although that would make a single append about a third
+//! quicker (docs/benchmarks.md): the zeros behind the end would have to be told from a torn tail first.
 
 mod disk;
 mod error;
 mod files;
+mod floor;
 mod format;
 mod lock;
+mod place;
 mod position;
 mod quarantine;
 mod reader;
@@ -21,7 +147,8 @@ pub use report::{Backlog, Damage, Damaged, Health, Record, Recovered};
 
 use bytes::Bytes;
 use disk::Disk;
-use reader::{Cursor, Limits};
+use place::Place;
+use reader::Limits;
 use state::{Done, Shared, State};
 use std::{
     fmt,
@@ -84,7 +211,7 @@ pub struct Spool {
 
 struct Handle {
     shared: Arc<Shared>,
-    cursor: Mutex<Option<Cursor>>,
+    last: Mutex<Option<Place>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     recovered: Recovered,
 }
@@ -112,7 +239,7 @@ impl Spool {
             .map_err(Error::io(&folder))?;
         let handle = Handle {
             shared,
-            cursor: Mutex::new(None),
+            last: Mutex::new(None),
             thread: Mutex::new(Some(thread)),
             recovered: opened.recovered,
         };
@@ -161,8 +288,8 @@ impl Spool {
         wait: Duration,
     ) -> Result<Vec<Record>, Error> {
         let limits = Limits { records: max_records, bytes: max_bytes };
-        let mut cursor = self.handle.cursor.lock().unwrap_or_else(PoisonError::into_inner);
-        reader::read(&self.handle.shared, &mut cursor, after, &limits, wait)
+        let mut last = self.handle.last.lock().unwrap_or_else(PoisonError::into_inner);
+        reader::read(&self.handle.shared, &mut last, after, &limits, wait)
     }
 
     /// Everything up to here is committed elsewhere: files whose records all are, are removed.
@@ -182,6 +309,14 @@ impl Spool {
     pub fn health(&self) -> Health {
         let shared = &self.handle.shared;
         shared.state().health(&shared.options, &shared.disk)
+    }
+
+    /// The same as an error, for `poll`: a spool that failed takes nothing in until it is opened again.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`] with the reason.
+    pub fn check(&self) -> Result<(), Error> {
+        self.handle.shared.state().poisoned.clone().map_or(Ok(()), |reason| Err(Error::Poisoned(reason)))
     }
 
     /// Damage that was found since this was asked last, at opening and by reading. A source logs and counts it.

@@ -3,23 +3,13 @@
 use super::{
     files,
     format::HEADER,
+    place::{around, open, seek, sequence_at, Around, Place},
     quarantine,
-    scan::{Found, Scanner},
-    state::{Segment, Shared},
+    scan::Found,
+    state::Shared,
     Damage, Error, Position, Record,
 };
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-/// Where the last call of `read` stopped: the next one mostly goes on there.
-pub(super) struct Cursor {
-    scanner: Scanner,
-    at: Position,
-    /// The number of the next record, once one was read.
-    expected: Option<u64>,
-}
+use std::time::{Duration, Instant};
 
 /// What `read` may answer at most.
 pub(super) struct Limits {
@@ -27,24 +17,24 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
-/// Reads durable records behind `after`.
+/// Reads durable records behind `after`. `last` is where the last call stopped: the next one mostly goes on there.
 pub(super) fn read(
     shared: &Shared,
-    cursor: &mut Option<Cursor>,
+    last: &mut Option<Place>,
     after: Option<Position>,
     limits: &Limits,
     wait: Duration,
 ) -> Result<Vec<Record>, Error> {
     let until = Instant::now().checked_add(wait);
-    let Some(mut place) = place(shared, cursor.take(), after)? else { return Ok(Vec::new()) };
+    let mut place = match last.take() {
+        Some(last) if Some(last.at) == after => last,
+        _ => seek(shared, after)?,
+    };
     let mut records = Vec::new();
-    while wait_for(shared, place.at, until)? {
+    while records.is_empty() && limits.records > 0 && wait_for(shared, place.at, until)? {
         fill(shared, &mut place, limits, &mut records)?;
-        if !records.is_empty() || limits.records == 0 {
-            break;
-        }
     }
-    *cursor = Some(place);
+    *last = Some(place);
     Ok(records)
 }
 
@@ -64,81 +54,16 @@ fn wait_for(shared: &Shared, at: Position, until: Option<Instant>) -> Result<boo
     }
 }
 
-/// The place to read from: the last one, or a new one.
-fn place(shared: &Shared, last: Option<Cursor>, after: Option<Position>) -> Result<Option<Cursor>, Error> {
-    if let (Some(last), Some(after)) = (last, after) {
-        if last.at == after {
-            return Ok(Some(last));
-        }
-    }
-    loop {
-        let (segment, offset, lost) = find(shared, after)?;
-        if let Some(lost) = lost {
-            shared.state().report(lost);
-        }
-        if let Some(cursor) = open(shared, segment, offset)? {
-            return Ok(Some(cursor));
-        }
-    }
-}
-
-/// The segment and the offset behind a position, and what is missing between them.
-fn find(shared: &Shared, after: Option<Position>) -> Result<(Segment, u64, Option<Damage>), Error> {
-    let state = shared.state();
-    state.usable()?;
-    let oldest = *state.segments.front().ok_or(Error::Closed)?;
-    let Some(after) = after else { return Ok((oldest, HEADER, None)) };
-    if after > state.end() {
-        return Err(beyond(after, state.end()));
-    }
-    let next = *state.segments.iter().find(|s| s.header.segment >= after.segment).unwrap_or(&oldest);
-    if next.header.segment == after.segment {
-        return Ok((next, after.offset, None));
-    }
-    let whole = next.header.segment == after.segment + 1 && next.header.previous_end == after.offset;
-    let lost = Damage { position: after, bytes: 0, records: 0, acknowledged: true, kept: None };
-    Ok((next, HEADER, (!whole).then_some(lost)))
-}
-
-pub(super) fn beyond(position: Position, end: Position) -> Error {
-    Error::Position(format!(
-        "position {position} lies behind the spool's end {end}: it is of another spool, or files were lost"
-    ))
-}
-
-/// Opens a segment; none when it was trimmed meanwhile.
-fn open(shared: &Shared, segment: Segment, offset: u64) -> Result<Option<Cursor>, Error> {
-    let number = segment.header.segment;
-    match files::open(&shared.options.folder, number) {
-        Ok((file, _)) => Ok(Some(Cursor {
-            expected: (offset <= HEADER).then_some(segment.header.first_sequence),
-            scanner: Scanner::new(Arc::new(file), segment.header, offset),
-            at: Position { segment: number, offset: offset.max(HEADER) },
-        })),
-        Err(Error::Io { path, source }) if source.kind() == std::io::ErrorKind::NotFound => {
-            if shared.state().segments.iter().any(|s| s.header.segment == number) {
-                return Err(Error::Io { path, source });
-            }
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
 /// Reads until a limit, or the end of what is durable.
-fn fill(
-    shared: &Shared,
-    place: &mut Cursor,
-    limits: &Limits,
-    records: &mut Vec<Record>,
-) -> Result<(), Error> {
-    let mut bytes = 0;
-    let mut damage = None;
-    while records.len() < limits.records && bytes < limits.bytes {
-        let (end, next, next_sequence) = around(shared, place.at.segment)?;
-        let path = || files::segment_path(&shared.options.folder, place.at.segment);
-        let found = place.scanner.next(end).map_err(|source| Error::Io { path: path(), source })?;
-        match found {
+fn fill(shared: &Shared, place: &mut Place, limits: &Limits, records: &mut Vec<Record>) -> Result<(), Error> {
+    let (mut bytes, mut damage) = (0, None);
+    while records.len() < limits.records && (bytes < limits.bytes || records.is_empty()) {
+        let Some(around) = around(shared, place.at.segment)? else {
+            // The segment was trimmed; nobody is missing what was in it.
+            *place = seek(shared, Some(place.at))?;
+            continue;
+        };
+        match place.scanner.next(around.end).map_err(|source| broken(shared, place, source))? {
             Found::Record(entry) => {
                 settle(shared, place, damage.take(), entry.sequence, entry.group);
                 place.at.offset = entry.end;
@@ -147,22 +72,16 @@ fn fill(
                 records.push(Record { position: place.at, payload: entry.payload });
             }
             Found::Damage { from, to } => {
-                place.expected = Some(match place.expected {
-                    Some(expected) => expected,
-                    None => sequence_at(&place.scanner, from)
-                        .map_err(|source| Error::Io { path: path(), source })?,
-                });
+                if place.expected.is_none() {
+                    let sequence = sequence_at(&place.scanner, from);
+                    place.expected = Some(sequence.map_err(|source| broken(shared, place, source))?);
+                }
                 damage = Some((from, to));
             }
             Found::End => {
-                settle(shared, place, damage.take(), next_sequence, u64::MAX);
-                place.at.offset = place.at.offset.max(end);
-                match next {
-                    Some(next) => match open(shared, next, HEADER)? {
-                        Some(opened) => *place = Cursor { expected: Some(next_sequence), ..opened },
-                        None => break,
-                    },
-                    None => break,
+                settle(shared, place, damage.take(), around.next_sequence, u64::MAX);
+                if !step(shared, place, &around)? {
+                    break;
                 }
             }
         }
@@ -170,63 +89,33 @@ fn fill(
     Ok(())
 }
 
-/// The durable end of a segment, the segment behind it, and the number of the first record behind that end.
-fn around(shared: &Shared, number: u64) -> Result<(u64, Option<Segment>, u64), Error> {
-    let state = shared.state();
-    state.usable()?;
-    let mut segments = state.segments.iter().skip_while(|s| s.header.segment < number).copied();
-    let this = segments.next().filter(|s| s.header.segment == number);
-    let this =
-        this.ok_or_else(|| Error::Position(format!("segment {number} was trimmed while it was read")))?;
-    let next = segments.next();
-    Ok((this.end, next, next.map_or(state.next_sequence, |next| next.header.first_sequence)))
+/// From the end of a segment into the next one; false when there is none.
+fn step(shared: &Shared, place: &mut Place, around: &Around) -> Result<bool, Error> {
+    place.at.offset = place.at.offset.max(around.end);
+    let Some(next) = around.next else { return Ok(false) };
+    match open(shared, next, HEADER)? {
+        Some(opened) => *place = opened,
+        None => *place = seek(shared, Some(place.at))?,
+    }
+    Ok(true)
+}
+
+fn broken(shared: &Shared, place: &Place, source: std::io::Error) -> Error {
+    Error::Io { path: files::segment_path(&shared.options.folder, place.at.segment), source }
 }
 
 /// Reports damage, or records that are missing without a trace, before the record `sequence`.
-fn settle(shared: &Shared, place: &mut Cursor, damage: Option<(u64, u64)>, sequence: u64, group: u64) {
+fn settle(shared: &Shared, place: &mut Place, damage: Option<(u64, u64)>, sequence: u64, group: u64) {
     let missing = place.expected.map_or(0, |expected| sequence.saturating_sub(expected));
-    place.expected = Some(sequence);
+    if place.expected.is_some() {
+        place.expected = Some(sequence);
+    }
     if damage.is_none() && missing == 0 {
         return;
     }
     let (from, to) = damage.unwrap_or((place.at.offset, place.at.offset));
     let position = Position { offset: from, ..place.at };
     let kept = quarantine::keep(&shared.options.folder, place.scanner.file(), position, to);
-    shared.state().report(Damage {
-        position,
-        bytes: to - from,
-        records: missing,
-        acknowledged: from < group,
-        kept,
-    });
-}
-
-/// The number of the first record at or behind `offset`.
-fn sequence_at(scanner: &Scanner, offset: u64) -> std::io::Result<u64> {
-    let mut from_start = Scanner::new(scanner.file().clone(), *scanner.header(), HEADER);
-    let mut next = scanner.header().first_sequence;
-    loop {
-        match from_start.next(offset)? {
-            Found::Record(entry) => next = entry.sequence + 1,
-            Found::Damage { .. } => {}
-            Found::End => return Ok(next),
-        }
-    }
-}
-
-/// The number of the first record behind a position.
-pub(super) fn sequence_behind(shared: &Shared, position: Position) -> Result<u64, Error> {
-    let (segment, offset, _) = find(shared, Some(position))?;
-    let (end, _, next_sequence) = around(shared, segment.header.segment)?;
-    if offset >= end {
-        return Ok(next_sequence);
-    }
-    let Some(mut cursor) = open(shared, segment, offset)? else { return Ok(next_sequence) };
-    let path = files::segment_path(&shared.options.folder, segment.header.segment);
-    let sequence = match cursor.scanner.frame(end) {
-        Ok(Some(sequence)) => Ok(sequence),
-        Ok(None) => sequence_at(&cursor.scanner, offset),
-        Err(error) => Err(error),
-    };
-    sequence.map_err(|source| Error::Io { path, source })
+    let acknowledged = from < group;
+    shared.state().report(Damage { position, bytes: to - from, records: missing, acknowledged, kept });
 }

@@ -2,6 +2,7 @@
 
 use super::{
     files,
+    floor::Floor,
     format::{Header, Opening, HEADER},
     quarantine,
     scan::{self, Found, Scanner},
@@ -27,20 +28,29 @@ pub(super) fn recover(folder: &Path) -> Result<Opened, Error> {
     for &number in &numbers {
         segments.extend(segment(folder, number, numbers.last() == Some(&number), &mut recovered)?);
     }
-    let highest = numbers.last().copied().unwrap_or(0);
-    let Some(last) = segments.back_mut() else {
-        let (file, header) = files::create(folder, highest + 1, 1, 0)?;
-        segments.push_back(Segment { header, end: HEADER });
-        return Ok(Opened { segments, file: Arc::new(file), next_sequence: 1, recovered });
+    let floor = Floor::read(folder);
+    abandoned(folder, &mut segments)?;
+    // Of the files that had records: those that are left, and those that were put away.
+    let left = segments.back().map_or(0, |last| last.header.segment);
+    let highest = recovered.damage.iter().map(|damage| damage.position.segment).fold(left, u64::max);
+    let tail = match segments.back_mut() {
+        Some(last) => Some(repair(folder, last, floor, &mut recovered)?),
+        None => None,
     };
-    let path = files::segment_path(folder, last.header.segment);
-    let file = Arc::new(files::options().open(&path).map_err(Error::io(&path))?);
-    let next_sequence = repair(folder, &file, last, &mut recovered).map_err(Error::io(&path))?;
-    let last = *last;
-    if last.header.segment == highest {
-        return Ok(Opened { segments, file, next_sequence, recovered });
+    let last = segments.back().copied();
+    let (next_sequence, previous_end) = match (&tail, last, floor) {
+        (Some(tail), Some(last), _) => (tail.next_sequence, last.end),
+        (_, _, Some(floor)) => (floor.next_sequence, 0),
+        _ => (1, 0),
+    };
+    // Behind a tail that was cut off, offsets start anew: a position in what is gone must not mean another record.
+    if let (Some(tail), Some(last)) = (tail, last) {
+        if recovered.torn_bytes == 0 && !tail.short && last.header.segment == highest {
+            return Ok(Opened { segments, file: tail.file, next_sequence, recovered });
+        }
     }
-    let (file, header) = files::create(folder, highest + 1, next_sequence, last.end)?;
+    let highest = highest.max(floor.map_or(0, |floor| floor.end.segment));
+    let (file, header) = files::create(folder, highest + 1, next_sequence, previous_end)?;
     segments.push_back(Segment { header, end: HEADER });
     Ok(Opened { segments, file: Arc::new(file), next_sequence, recovered })
 }
@@ -55,13 +65,8 @@ fn segment(
     let path = files::segment_path(folder, number);
     let (file, opening) = files::open(folder, number)?;
     let length = file.metadata().map_err(Error::io(&path))?.len();
-    let mut damage = Damage {
-        position: Position { segment: number, offset: 0 },
-        bytes: length,
-        records: 0,
-        acknowledged: true,
-        kept: None,
-    };
+    let position = Position { segment: number, offset: 0 };
+    let mut damage = Damage { position, bytes: length, records: 0, acknowledged: true, kept: None };
     match opening {
         Opening::Header { header, whole } => {
             if !whole {
@@ -84,34 +89,86 @@ fn segment(
     }
 }
 
-/// Finds the end of the last segment, cuts off what is torn, and makes the rest durable. Answers the next number.
-fn repair(folder: &Path, file: &Arc<File>, last: &mut Segment, recovered: &mut Recovered) -> io::Result<u64> {
-    let (end, group, next_sequence) = survey(file, last.header, last.end)?;
-    let torn = scan::read_at(file, end, last.end - end)?;
-    recovered.torn_bytes = last.end - end;
-    if torn.iter().any(|byte| *byte != 0) {
-        let from = Position { segment: last.header.segment, offset: end };
-        recovered.torn_kept = quarantine::keep(folder, file, from, last.end);
-    }
-    last.end = end;
-    file.set_len(end)?;
-    // The last group may have been written and never synced; after a failed sync it may even be in memory only,
-    // with the system believing it was written. Writing it once more makes that true before anybody reads it.
-    let group = scan::read_at(file, group, end - group).map(|bytes| (bytes, group))?;
-    file.write_all_at(&group.0, group.1)?;
-    file.sync_all()?;
-    Ok(next_sequence)
+/// Removes a last segment without records if the one before it does not end where it says: its making had failed, and
+/// the one before it went on.
+fn abandoned(folder: &Path, segments: &mut VecDeque<Segment>) -> Result<(), Error> {
+    let before = segments.iter().rev().nth(1).map(|before| (before.header.segment + 1, before.end));
+    let goes_on = |last: &Segment| before == Some((last.header.segment, last.header.previous_end));
+    let last = segments.back().filter(|last| before.is_some() && last.end == HEADER && !goes_on(last));
+    let Some(last) = last else { return Ok(()) };
+    let path = files::segment_path(folder, last.header.segment);
+    fs::remove_file(&path).map_err(Error::io(&path))?;
+    segments.pop_back();
+    Ok(())
 }
 
-/// The end of the last whole record, where its group starts, and the next number.
-fn survey(file: &Arc<File>, header: Header, length: u64) -> io::Result<(u64, u64, u64)> {
+/// The end of the last segment.
+struct Tail {
+    file: Arc<File>,
+    next_sequence: u64,
+    /// There had been more.
+    short: bool,
+}
+
+/// Finds the end of the last segment, cuts off what is torn, and makes the rest durable.
+fn repair(
+    folder: &Path,
+    last: &mut Segment,
+    floor: Option<Floor>,
+    recovered: &mut Recovered,
+) -> Result<Tail, Error> {
+    let path = files::segment_path(folder, last.header.segment);
+    let file = Arc::new(files::options().open(&path).map_err(Error::io(&path))?);
+    let survey = survey(&file, last.header, last.end).map_err(Error::io(&path))?;
+    let position = Position { segment: last.header.segment, offset: survey.end };
+    recovered.torn_bytes = last.end - survey.end;
+    if recovered.torn_bytes > 0 {
+        recovered.torn_kept = quarantine::keep(folder, &file, position, last.end);
+    }
+    last.end = survey.end;
+    make_durable(&file, &survey).map_err(Error::io(&path))?;
+    let floor = floor.filter(|floor| floor.end > position);
+    if let Some(floor) = floor {
+        recovered.damage.push(Damage {
+            position,
+            bytes: recovered.torn_bytes,
+            records: floor.next_sequence.saturating_sub(survey.next_sequence),
+            acknowledged: true,
+            kept: recovered.torn_kept.clone(),
+        });
+    }
+    let next_sequence = survey.next_sequence.max(floor.map_or(0, |floor| floor.next_sequence));
+    Ok(Tail { file, next_sequence, short: floor.is_some() })
+}
+
+/// Cuts the file behind the last whole record. The last group may have been written and never synced; after a failed
+/// sync it may be in memory only, with the system believing that it was written. Writing it once more makes that true
+/// before anybody reads it.
+fn make_durable(file: &File, survey: &Survey) -> io::Result<()> {
+    let bytes = scan::read_at(file, survey.group, survey.end - survey.group)?;
+    file.set_len(survey.end)?;
+    file.write_all_at(&bytes, survey.group)?;
+    file.sync_all()
+}
+
+struct Survey {
+    /// Behind the last whole record.
+    end: u64,
+    /// Where its group starts.
+    group: u64,
+    next_sequence: u64,
+}
+
+fn survey(file: &Arc<File>, header: Header, length: u64) -> io::Result<Survey> {
     let mut scanner = Scanner::new(file.clone(), header, HEADER);
-    let mut found = (HEADER, HEADER, header.first_sequence);
+    let mut survey = Survey { end: HEADER, group: HEADER, next_sequence: header.first_sequence };
     loop {
         match scanner.next(length)? {
-            Found::Record(entry) => found = (entry.end, entry.group, entry.sequence + 1),
+            Found::Record(entry) => {
+                survey = Survey { end: entry.end, group: entry.group, next_sequence: entry.sequence + 1 };
+            }
             Found::Damage { .. } => {}
-            Found::End => return Ok(found),
+            Found::End => return Ok(survey),
         }
     }
 }

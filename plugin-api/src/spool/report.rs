@@ -2,7 +2,7 @@
 
 use super::Position;
 use bytes::Bytes;
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A durable record.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,9 +13,9 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-impl std::fmt::Debug for Record {
+impl fmt::Debug for Record {
     /// Without the payload, which may be personal.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Record")
             .field("position", &self.position)
             .field("bytes", &self.payload.len())
@@ -54,11 +54,25 @@ pub struct Damage {
     pub bytes: u64,
     /// Records that are missing, by their numbers; 0 where that is not known.
     pub records: u64,
-    /// True when they had been durable for certain. False for the last group before a crash: its senders may never
-    /// have got an answer.
+    /// True when something had been durable here for certain. False where it may have been a part of the last group
+    /// before a crash, whose senders may never have got an answer.
     pub acknowledged: bool,
     /// Where the bytes were copied to; none when there are none or the copy failed.
     pub kept: Option<PathBuf>,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { position, bytes, records, .. } = self;
+        write!(
+            f,
+            "damage of the spool at {position}: {bytes} bytes that are no records, {records} records missing"
+        )?;
+        match &self.kept {
+            Some(path) => write!(f, ", kept as `{}`", path.display()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Totals of damage since the spool was opened.
@@ -79,6 +93,6 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Where they were copied to.
     pub torn_kept: Option<PathBuf>,
-    /// Damage of headers and of the last file. Older files are looked at when they are read.
+    /// Damage of headers, and of the end where there had been more. Records are proved when they are read.
     pub damage: Vec<Damage>,
 }

@@ -2,7 +2,7 @@
 
 use super::format::{Frame, Header, HEADER, OVERHEAD};
 use bytes::Bytes;
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 256 * 1024;
@@ -63,7 +63,7 @@ impl Scanner {
     }
 
     /// The number of the record that starts here, if one does.
-    pub(super) fn frame(&mut self, end: u64) -> io::Result<Option<u64>> {
+    pub(super) fn number(&mut self, end: u64) -> io::Result<Option<u64>> {
         Ok(self.record_at(self.offset, end)?.map(|(frame, _)| frame.sequence))
     }
 
@@ -104,34 +104,33 @@ impl Scanner {
 
     /// The record at `at`, without its payload where that is damaged.
     fn record_at(&mut self, at: u64, end: u64) -> io::Result<Option<(Frame, Option<Bytes>)>> {
-        let Some(fixed) = self.bytes(at, OVERHEAD as u64, end)? else { return Ok(None) };
-        let Some(frame) = Frame::decode(&fixed, self.header.salt) else { return Ok(None) };
+        let Some(fixed) = self.look(at, OVERHEAD as u64, end)? else { return Ok(None) };
         // Each record before it took room, so a number cannot be arbitrarily large.
         let most = self.header.first_sequence.saturating_add((at - HEADER) / OVERHEAD as u64);
-        if frame.sequence < self.least || frame.sequence > most {
+        let numbers = self.least..=most;
+        let Some(frame) = Frame::decode(&self.window[fixed], numbers, self.header.salt) else {
             return Ok(None);
-        }
-        let payload = self.bytes(at + OVERHEAD as u64, frame.length as u64, end)?;
-        let sound = payload.filter(|payload| frame.fits(payload, self.header.salt));
-        if sound.is_none() && at + frame.total() > end {
+        };
+        let Some(payload) = self.look(at + OVERHEAD as u64, frame.length as u64, end)? else {
             return Ok(None);
-        }
+        };
+        let payload = self.window.slice(payload);
+        let sound = frame.fits(&payload, self.header.salt).then_some(payload);
         Ok(Some((frame, sound)))
     }
 
-    /// `length` bytes at `at`; none when they would go beyond `end`, or beyond the file.
-    fn bytes(&mut self, at: u64, length: u64, end: u64) -> io::Result<Option<Bytes>> {
+    /// Where in the window `length` bytes at `at` are; none when they go beyond `end`, or beyond the file.
+    fn look(&mut self, at: u64, length: u64, end: u64) -> io::Result<Option<Range<usize>>> {
         if at + length > end {
             return Ok(None);
         }
         if at < self.window_at || at + length > self.window_at + self.window.len() as u64 {
-            let wanted = length.max(CHUNK.min(end - at));
-            self.window = read_at(&self.file, at, wanted)?;
+            self.window = read_at(&self.file, at, length.max(CHUNK.min(end - at)))?;
             self.window_at = at;
         }
         let from = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
         let to = from.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-        Ok((to <= self.window.len()).then(|| self.window.slice(from..to)))
+        Ok((to <= self.window.len()).then_some(from..to))
     }
 }
 

@@ -3,12 +3,12 @@
 use super::{
     disk::Disk,
     format::{Header, HEADER, OVERHEAD},
+    lock::Lock,
     Backlog, Damage, Damaged, Error, Health, Options, Position, Refused, PAYLOAD_BYTES,
 };
 use bytes::Bytes;
 use std::{
-    collections::VecDeque,
-    fs::File,
+    collections::{BTreeSet, VecDeque},
     panic::{catch_unwind, AssertUnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -24,7 +24,9 @@ const BLOCKED: Duration = Duration::from_millis(250);
 const REMEMBERED: usize = 1000;
 
 /// Told what became of a record: exactly once, whatever happens to it.
-pub(super) struct Done(Option<Box<dyn FnOnce(Result<Position, Refused>) + Send>>);
+pub(super) struct Done(Option<Answer>);
+
+type Answer = Box<dyn FnOnce(Result<Position, Refused>) + Send>;
 
 impl Done {
     pub(super) fn new(done: impl FnOnce(Result<Position, Refused>) + Send + 'static) -> Self {
@@ -88,9 +90,11 @@ pub(super) struct State {
     pub(super) poisoned: Option<Arc<str>>,
     pub(super) closing: bool,
     pub(super) closed: bool,
-    pub(super) lock: Option<File>,
+    pub(super) lock: Option<Lock>,
     pub(super) damaged: Damaged,
     damage: Vec<Damage>,
+    /// Places whose damage is counted already: it may be read again.
+    reported: BTreeSet<Position>,
 }
 
 pub(super) struct Shared {
@@ -104,7 +108,7 @@ pub(super) struct Shared {
 }
 
 impl State {
-    pub(super) fn new(segments: VecDeque<Segment>, next_sequence: u64, lock: File) -> Self {
+    pub(super) fn new(segments: VecDeque<Segment>, next_sequence: u64, lock: Lock) -> Self {
         let first = segments.front().map_or((0, 1), |s| (s.header.segment, s.header.first_sequence));
         let mut state = Self {
             segments,
@@ -122,6 +126,7 @@ impl State {
             lock: Some(lock),
             damaged: Damaged::default(),
             damage: Vec::new(),
+            reported: BTreeSet::new(),
         };
         state.count_backlog();
         state
@@ -184,9 +189,14 @@ impl State {
         full.then_some(Refused::Full { retry_after: RETRY_AFTER })
     }
 
+    /// What waits; it counts until it is settled.
     pub(super) fn take_queue(&mut self) -> Vec<Pending> {
-        self.queued_bytes = 0;
         std::mem::take(&mut self.queue)
+    }
+
+    /// The fate of so many bytes of the queue is known.
+    pub(super) fn settle(&mut self, bytes: usize) {
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes);
     }
 
     /// Refuses everything from now on.
@@ -196,12 +206,19 @@ impl State {
 
     /// Remembers damage, once for each place.
     pub(super) fn report(&mut self, damage: Damage) {
+        if !self.reported.insert(damage.position) {
+            return;
+        }
         self.damaged.ranges += 1;
         self.damaged.bytes += damage.bytes;
         self.damaged.records += damage.records;
         if self.damage.len() < REMEMBERED {
             self.damage.push(damage);
         }
+    }
+
+    pub(super) fn forget_reports(&mut self, upto: Position) {
+        self.reported = self.reported.split_off(&upto);
     }
 
     pub(super) fn take_damage(&mut self) -> Vec<Damage> {

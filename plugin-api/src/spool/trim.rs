@@ -1,6 +1,6 @@
 //! Forgets what was committed elsewhere.
 
-use super::{files, reader, state::Shared, Error, Position};
+use super::{files, place, state::Shared, Error, Position};
 use std::{fs, io};
 
 /// Removes the files whose records all lie before `upto`.
@@ -9,13 +9,13 @@ pub(super) fn trim(shared: &Shared, upto: Position) -> Result<(), Error> {
         let state = shared.state();
         state.usable()?;
         if upto > state.end() {
-            return Err(reader::beyond(upto, state.end()));
+            return Err(place::beyond(upto, state.end()));
         }
         if upto <= state.trimmed {
             return Ok(());
         }
     }
-    let next_sequence = reader::sequence_behind(shared, upto)?;
+    let next_sequence = place::sequence_behind(shared, upto)?;
     for number in forget(shared, upto, next_sequence) {
         let path = files::segment_path(&shared.options.folder, number);
         match fs::remove_file(&path) {
@@ -32,6 +32,7 @@ fn forget(shared: &Shared, upto: Position, next_sequence: u64) -> Vec<u64> {
     if upto <= state.trimmed {
         return Vec::new();
     }
+    state.forget_reports(upto);
     state.trimmed = upto;
     state.trimmed_sequence = next_sequence.saturating_sub(1);
     let mut numbers = Vec::new();

@@ -2,6 +2,7 @@
 
 use super::{
     files,
+    floor::Floor,
     format::{self, Header, HEADER},
     state::{Pending, Segment, Shared, RETRY_AFTER},
     Error, Position, Refused,
@@ -44,13 +45,15 @@ impl Writer {
 
     /// Until the spool is closed and nothing waits any more.
     pub(super) fn run(mut self) {
+        let _leave = Leave(self.shared.clone());
         while let Some(group) = self.next_group() {
             self.write(group);
         }
-        let mut state = self.shared.state();
-        state.closed = true;
-        state.lock = None;
-        self.shared.durable.notify_all();
+        if self.shared.state().poisoned.is_none() {
+            let end = Position { segment: self.header.segment, offset: self.end };
+            let floor = Floor { end, next_sequence: self.next_sequence };
+            let _ = floor.write(&self.shared.options.folder); // Without it nothing is lost: `floor.rs`.
+        }
     }
 
     /// Everything that waits; none when nothing ever will.
@@ -72,16 +75,20 @@ impl Writer {
         Some(state.take_queue())
     }
 
+    /// Cuts a group where a segment is full, or where it becomes too large.
     fn write(&mut self, group: Vec<Pending>) {
+        let most = self.shared.options.segment_bytes;
         let mut part: Vec<Pending> = Vec::with_capacity(group.len());
-        let mut bytes = 0;
+        let (mut bytes, mut start) = (0, self.end);
         for pending in group {
             let next = bytes + pending.bytes();
-            if !part.is_empty()
-                && (next > GROUP_BYTES || self.end + next as u64 > self.shared.options.segment_bytes)
-            {
+            if !part.is_empty() && (next > GROUP_BYTES || start + next as u64 > most) {
                 self.write_part(std::mem::take(&mut part));
                 bytes = 0;
+            }
+            if part.is_empty() {
+                let fits = self.end + pending.bytes() as u64 <= most;
+                start = if fits { self.end } else { HEADER };
             }
             bytes += pending.bytes();
             part.push(pending);
@@ -91,7 +98,9 @@ impl Writer {
 
     /// Writes records of one segment and tells their senders.
     fn write_part(&mut self, part: Vec<Pending>) {
-        match self.commit(&part) {
+        let committed = self.commit(&part);
+        self.shared.state().settle(part.iter().map(Pending::bytes).sum());
+        match committed {
             Ok(ends) => {
                 for (pending, offset) in part.into_iter().zip(ends) {
                     pending.done.call(Ok(Position { segment: self.header.segment, offset }));
@@ -178,5 +187,21 @@ impl Writer {
         self.end = HEADER;
         self.shared.state().segments.push_back(Segment { header, end: HEADER });
         Ok(())
+    }
+}
+
+/// Gives everything back when the thread ends, however it does.
+struct Leave(Arc<Shared>);
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        let mut state = self.0.state();
+        state.closing = true;
+        state.closed = true;
+        state.lock = None;
+        let queue = state.take_queue();
+        drop(state);
+        self.0.durable.notify_all();
+        drop(queue); // Whoever still waits is told.
     }
 }
