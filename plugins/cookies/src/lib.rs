@@ -1,4 +1,4 @@
-//! Web logs: events of browsers that are known by a cookie, from JSON lines and CSV.
+//! Web logs: events of browsers that are known by a cookie, from JSON lines and CSV, or as they happen, over HTTP.
 //!
 //! ```toml
 //! [sources.web]
@@ -8,11 +8,20 @@
 //!
 //! With nothing but a path it reads `cookie`, `event` or `type`, `time` or `timestamp`, an id from `id`, `event_id` or
 //! `messageId`, and the properties `url`, `referrer`, `category` and `value` where they are there.
+//!
+//! With the table `collector` in place of a path it listens for events (docs/collector.md):
+//!
+//! ```toml
+//! [sources.web.config.collector]
+//! listen = "127.0.0.1:8080"
+//! sites.shop = { key = "wk_shop_1", origins = ["https://shop.example"] }
+//! ```
 
+use kindred_collector::{Collector, CollectorConfig, Shared};
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
-    Columns, ConstantOr, EventSpec, Field as Mapped, FileConfig, FilePlugin, Files, Format, IdentifierSpec,
-    Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
+    Columns, ConstantOr, EventSpec, Field as Mapped, FileSource, Files, Format, IdentifierSpec, Mapping,
+    Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -20,12 +29,18 @@ use std::collections::BTreeMap;
 const USUAL: [(&str, Type); 4] =
     [("url", Type::String), ("referrer", Type::String), ("category", Type::String), ("value", Type::Decimal)];
 
-/// Cookie events out of web logs.
+/// Cookie events out of web logs, or over HTTP.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// A file, a folder or a glob, or a list of them: `logs/*.jsonl.gz`. Relative to the pipeline file.
-    path: Names,
+    #[serde(default)]
+    path: Option<Names>,
+    /// In place of `path`: takes events in over HTTP. Of the other options only `identifiers`, `properties`,
+    /// `on_bad_value` and the `map` of `event` count then; columns are paths such as `properties.price`, and one without
+    /// a dot is looked for in the event's properties and traits.
+    #[serde(default)]
+    collector: Option<CollectorConfig>,
     /// Format of the files: `csv`, `tsv`, `jsonl` or `parquet`. Default: by their extensions.
     #[serde(default)]
     format: Option<Format>,
@@ -71,10 +86,8 @@ fn time() -> Short<TimeSpec> {
     Short(Names::from(&["time", "timestamp"][..]).into())
 }
 
-impl FileConfig for Config {
-    const MANIFEST: Manifest =
-        manifest!("cookies", "reads web logs of cookie-identified events", ["ordered"]);
-
+impl Config {
+    /// The files, and the part that each column plays.
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
             identifiers: vec![Mapped::new("cookie", "/cookie", self.cookie.0.clone())],
@@ -99,11 +112,123 @@ impl FileConfig for Config {
                 mapping.values.push(Mapped::new(name, "/properties", spec).optional());
             }
         }
-        (Files::new(&self.path, self.format, &self.text), mapping)
+        let path = self.path.clone().unwrap_or_default();
+        (Files::new(&path, self.format, &self.text), mapping)
+    }
+
+    /// What the collector shares with files.
+    fn shared(&self) -> Shared {
+        let events = match &self.event {
+            ConstantOr::Table(spec) => spec.map.clone(),
+            ConstantOr::Constant(_) => BTreeMap::new(),
+        };
+        Shared {
+            identifiers: self.identifiers.clone(),
+            properties: self.properties.clone(),
+            events,
+            on_bad_value: self.on_bad_value,
+        }
+    }
+
+    /// Options that mean nothing to a collector.
+    fn only_of_files(&self) -> Vec<Problem> {
+        let set = [
+            ("path", self.path.is_some()),
+            ("format", self.format.is_some()),
+            ("text", self.text != TextConfig::default()),
+            ("cookie", self.cookie != Short::default()),
+            ("event_id", self.event_id.is_some()),
+            ("consent", self.consent.is_some()),
+            ("time", self.time != time()),
+            ("event", matches!(self.event, ConstantOr::Constant(_))),
+        ];
+        let set = set.into_iter().filter(|(_, set)| *set);
+        set.map(|(name, _)| {
+            Problem::new(format!("/{name}"), format!("`{name}` is of files; a `collector` has none"))
+                .help("leave out one of them")
+        })
+        .collect()
     }
 }
 
-/// The plugin.
-pub type Cookies = FilePlugin<Config>;
+/// The plugin: files, or a collector.
+pub enum Cookies {
+    /// Reads files.
+    Files(FileSource),
+    /// Listens.
+    Collector(Box<Collector>),
+}
+
+impl Source for Cookies {
+    const MANIFEST: Manifest = manifest!(
+        "cookies",
+        "reads cookie-identified events from web logs, or takes them in over HTTP",
+        ["ordered"]
+    );
+    type Config = Config;
+
+    fn validate(config: &Config) -> Vec<Problem> {
+        match &config.collector {
+            None if config.path.is_none() => {
+                let problem = Problem::new("", "there is neither `path` nor `collector`");
+                vec![problem.help("`path` reads files, `[sources.NAME.config.collector]` listens")]
+            }
+            None => {
+                let (files, mapping) = config.parts();
+                kindred_reading::problems(&files, &mapping)
+            }
+            Some(collector) => {
+                let mut problems = config.only_of_files();
+                problems.extend(kindred_collector::problems(collector, &config.shared(), "/collector"));
+                problems
+            }
+        }
+    }
+
+    fn check(config: &Config, context: &Context) -> Result<()> {
+        if config.collector.is_some() {
+            return Ok(());
+        }
+        let (files, mapping) = config.parts();
+        kindred_reading::check(&files, &mapping, context)
+    }
+
+    fn open(config: Config, context: Context) -> Result<Self> {
+        if let Some(collector) = &config.collector {
+            let collector = Collector::open(collector, &config.shared(), context)?;
+            return Ok(Self::Collector(Box::new(collector)));
+        }
+        let (files, mapping) = config.parts();
+        Ok(Self::Files(FileSource::open(&files, &mapping, context)?))
+    }
+
+    fn schema(&mut self) -> Result<SchemaRef> {
+        Ok(match self {
+            Self::Files(files) => files.schema(),
+            Self::Collector(collector) => collector.schema(),
+        })
+    }
+
+    fn poll(&mut self, max_rows: usize, deadline_ms: u64) -> Result<Poll> {
+        match self {
+            Self::Files(files) => files.poll(max_rows),
+            Self::Collector(collector) => collector.poll(max_rows, deadline_ms),
+        }
+    }
+
+    fn ack(&mut self, position: &[u8]) -> Result<()> {
+        match self {
+            Self::Files(_) => Ok(()),
+            Self::Collector(collector) => collector.ack(position),
+        }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Self::Collector(collector) = self {
+            collector.close();
+        }
+        Ok(())
+    }
+}
 
 register!(source Cookies);

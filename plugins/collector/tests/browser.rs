@@ -1,0 +1,233 @@
+//! Pixel, tag, Snowplow and cookie sync: what browsers send, and what they may keep.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod common;
+use common::*;
+
+use kindred_collector::Shared;
+
+/// Purposes 1, 3 and 4 have consent.
+const TCF: &str = "CQgYw8AQgYw8AEsACBENAHFgALAAAAAAAAAAAKgAACAAAAAA";
+const ORIGIN: (&str, &str) = ("origin", "https://shop.example");
+
+#[test]
+fn a_pixel_is_an_event_without_a_script() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let headers = [("referer", "https://shop.example/coats?a=1"), ("user-agent", "Mail")];
+    let answer =
+        server.get("/pixel.gif?k=wk_shop_1&e=open&id=m1&p.category=coats%20%26%20hats&p.value=3", &headers);
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("image/gif")));
+    assert!(answer.header("cache-control").unwrap().contains("no-store"));
+    assert!(answer.body.starts_with(b"GIF89a\x01\0\x01\0") && answer.body.ends_with(b";"));
+    assert!(answer.cookie().is_some());
+    assert_eq!(server.get("/pixel.gif?k=wk_shop_1&p.a=%00", &[]).status, 400);
+    assert_eq!(server.get("/pixel.gif?k=nobody", &[]).status, 401);
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event"), ["open"]);
+    assert_eq!(texts(&batch, "event_id"), ["m1"]);
+    assert_eq!(texts(&batch, "category"), ["coats & hats"]);
+    assert_eq!(texts(&batch, "url"), ["https://shop.example/coats?a=1"]);
+    assert_eq!(texts(&batch, "user_agent"), ["Mail"]);
+}
+
+#[test]
+fn without_consent_nothing_is_stored_and_nothing_set_but_the_page_does_not_break() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    for path in [
+        "/pixel.gif?k=wk_strict_1".to_owned(),
+        "/pixel.gif?k=wk_strict_1&gdpr=1".to_owned(),
+        format!("/pixel.gif?k=wk_strict_1&gdpr_consent={}", &TCF[..20]),
+        // GDPR applies and no string: also where no signal at all would do.
+        "/pixel.gif?k=wk_shop_1&gdpr=1".to_owned(),
+        "/pixel.gif?k=wk_shop_1&gpp=nonsense".to_owned(),
+        "/i?e=pv&aid=strict".to_owned(),
+    ] {
+        let answer = server.get(&path, &[]);
+        assert_eq!((answer.status, answer.cookie()), (200, None), "{path}");
+    }
+    let body =
+        r#"{"writeKey":"wk_shop_1","batch":[{"type":"page","context":{"consent":{"status":"denied"}}}]}"#;
+    let answer = server.post("/v1/batch", &[ORIGIN], body);
+    assert_eq!((answer.status, answer.cookie()), (200, None));
+    let (batches, rejects) = server.rows();
+    assert_eq!((batches.len(), rejects.len()), (0, 0));
+}
+
+#[test]
+fn consent_decides_on_each_event_of_a_batch_and_travels_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let event = |id: &str, consent: &str| {
+        format!(r#"{{"type":"page","messageId":"{id}","userId":"u","context":{{"consent":{consent}}}}}"#)
+    };
+    let tcf = format!(r#"{{"gdpr":1,"gdpr_consent":"{TCF}"}}"#);
+    let body = format!(
+        r#"{{"writeKey":"wk_strict_1","batch":[{},{},{}]}}"#,
+        event("yes", &tcf),
+        event("no", "{}"),
+        event("broken", r#"{"tcf":"junk"}"#)
+    );
+    let answer = server.post("/v1/batch", &[("origin", "https://strict.example"), ("sec-gpc", "1")], &body);
+    assert_eq!(answer.status, 200);
+    assert!(answer.cookie().is_some());
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event_id"), ["yes", "no"], "GPC alone is an opt-out, not a denial to collect");
+    assert_eq!(texts(&batch, "consent"), ["collect segment"; 2]);
+    assert_eq!(texts(&batch, "consent_version")[1], "gpc");
+    let version = &texts(&batch, "consent_version")[0];
+    assert!(version.starts_with("tcf2 ") && version.ends_with(", gpc"), "{version}");
+    // The cookie that consent platforms set is a signal, too.
+    let cookie = format!("euconsent-v2={TCF}");
+    assert_eq!(server.get("/pixel.gif?k=wk_strict_1", &[("cookie", &cookie)]).status, 200);
+    assert_eq!(texts(&server.batch(), "consent"), ["granted"]);
+}
+
+#[test]
+fn snowplow_trackers_are_understood() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let path = "/com.snowplowanalytics.snowplow/tp2";
+    let body = r#"{"schema":"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4","data":[
+        {"e":"pv","eid":"s1","aid":"shop","duid":"d1","url":"https://shop.example/","page":"Home","dtm":"1767960000000","stm":"1767960000000","ip":"203.0.113.9"},
+        {"e":"se","eid":"s2","aid":"shop","duid":"d1","se_ca":"coats","se_ac":"add_to_cart","se_va":"2.5"},
+        {"e":"?","eid":"s3","aid":"shop"}]}"#;
+    let answer = server.post(path, &[ORIGIN, ("content-type", "application/json")], body);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
+    assert!(answer.cookie().is_some());
+    assert_eq!(
+        server.get("/i?e=pv&eid=s4&aid=shop&duid=d1&url=https%3A%2F%2Fshop.example%2Fb", &[]).status,
+        200
+    );
+    assert_eq!(server.post(path, &[], body.replace("shop", "nobody").as_str()).status, 401);
+    let (batches, rejects) = server.rows();
+    let batch = arrow::compute::concat_batches(&server.collector.schema(), &batches).unwrap();
+    assert_eq!(texts(&batch, "event_id"), ["s1", "s2", "s4"]);
+    assert_eq!(texts(&batch, "event"), ["page_view", "add_to_cart", "page_view"]);
+    assert_eq!(texts(&batch, "id.anonymous"), ["d1"; 3]);
+    assert_eq!(texts(&batch, "category")[1], "coats");
+    assert_eq!(texts(&batch, "url")[2], "https://shop.example/b");
+    assert_eq!(codes(&rejects), ["type"]);
+}
+
+#[test]
+fn the_tag_is_packed_and_cached() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let packed = server.get("/tag.js", &[("accept-encoding", "br, gzip")]);
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")));
+    assert!(packed.body.starts_with(&[0x1f, 0x8b]));
+    let plain = server.get("/tag.js", &[("accept-encoding", "gzip;q=0")]);
+    assert!(plain.body.len() > packed.body.len() && plain.header("content-encoding").is_none());
+    let tag = plain.header("etag").unwrap();
+    assert_eq!(server.get("/tag.js", &[("if-none-match", tag)]).status, 304);
+}
+
+#[test]
+fn a_sync_goes_to_the_partner_and_comes_back_as_an_identifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let path = format!("/sync/openx?k=wk_strict_1&gdpr=1&gdpr_consent={TCF}");
+    let answer = server.get(&path, &[]);
+    assert_eq!(answer.status, 302);
+    let location = answer.header("location").unwrap();
+    let way_back = format!(
+        "https://rtb.openx.net/s?gdpr=1&c={TCF}&r=https%3A%2F%2Fc.shop.example%2Fsetuid%3Fbidder%3Dopenx\
+         %26k%3Dwk_strict_1%26gdpr%3D1%26gdpr_consent%3D{TCF}%26us_privacy%3D%26gpp%3D%26gpp_sid%3D%26uid%3D%24UID"
+    );
+    assert_eq!(location, way_back);
+    let cookie = answer.header("set-cookie").unwrap();
+    assert!(
+        cookie.contains("kindred_id_x=") && cookie.ends_with("Secure; HttpOnly; SameSite=None"),
+        "{cookie}"
+    );
+    let pair = answer.cookie().unwrap().to_owned();
+    let path = format!("/setuid?bidder=openx&k=wk_strict_1&gdpr=1&gdpr_consent={TCF}&uid=OX-1");
+    let answer = server.get(&path, &[("cookie", &pair)]);
+    assert_eq!((answer.status, answer.cookie()), (200, None));
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event"), ["∅"]);
+    assert_eq!(texts(&batch, "id.partner_openx"), ["OX-1"]);
+    assert!(pair.contains(&texts(&batch, "id.cookie")[0]));
+    assert_eq!(server.get("/match-rate", &[]).status, 401);
+    let rate = server.get("/match-rate", &[("authorization", BEARER)]);
+    assert_eq!(rate.body, br#"{"partners":{"openx":{"ids":1,"rate":1.0,"syncs":1}}}"#);
+}
+
+#[test]
+fn syncs_without_consent_partner_or_id_set_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    for (path, status) in [
+        ("/sync/openx?k=wk_strict_1", 451),
+        ("/sync/openx?k=wk_shop_1&gdpr=1", 451),
+        ("/sync/evil?k=wk_shop_1", 400),
+        ("/sync/%2F%2Fevil.example?k=wk_shop_1", 400),
+        ("/sync/openx", 401),
+        ("/setuid?bidder=openx&uid=1&k=wk_strict_1", 451),
+        ("/setuid?bidder=openx&uid=1&k=wk_shop_1&gdpr=1&gdpr_consent=", 451),
+        ("/setuid?bidder=evil&uid=1&k=wk_shop_1", 400),
+        ("/setuid?bidder=openx&uid=&k=wk_shop_1", 400),
+        ("/setuid?bidder=openx&uid=$UID&k=wk_shop_1", 400),
+        ("/setuid?bidder=openx&uid=a%0d%0ab&k=wk_shop_1", 400),
+    ] {
+        let answer = server.get(path, &[]);
+        assert_eq!(
+            (answer.status, answer.cookie(), answer.header("location")),
+            (status, None, None),
+            "{path}"
+        );
+    }
+    // An opt-out of sale forbids to tell a partner our id.
+    assert_eq!(server.get("/sync/openx?k=wk_shop_1", &[("sec-gpc", "1")]).status, 451);
+    let rows = server.rows();
+    assert_eq!((rows.0.len(), rows.1.len()), (0, 0));
+}
+
+#[test]
+fn no_parameter_leads_a_redirect_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    for evil in [
+        "gdpr=%0d%0aSet-Cookie:%20a=b",
+        "gpp_sid=%0d%0a%0d%0a%3Cscript%3E",
+        "gdpr=%26r%3Dhttps%3A%2F%2Fevil.example",
+        "redirect=//evil.example&url=https://evil.example&r=//evil.example",
+        "gpp_sid=//evil.example/%2e%2e",
+    ] {
+        let answer = server.get(&format!("/sync/openx?k=wk_shop_1&{evil}"), &[("user-agent", evil)]);
+        assert_eq!(answer.status, 302, "{evil}");
+        let location = answer.header("location").unwrap();
+        assert!(location.starts_with("https://rtb.openx.net/s?gdpr="), "{location}");
+        assert_eq!(location.matches("&r=").count(), 1, "{location}");
+        assert_eq!(answer.headers("set-cookie").len(), 1, "{}", answer.head);
+        assert!(!location.contains("//evil"), "{location}");
+    }
+}
+
+#[test]
+fn a_loop_of_syncs_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let cookie = server.get("/sync/openx?k=wk_shop_1", &[]).cookie().unwrap().to_owned();
+    let statuses: Vec<u16> =
+        (0..12).map(|_| server.get("/sync/openx?k=wk_shop_1", &[("cookie", &cookie)]).status).collect();
+    // A minute may turn over meanwhile.
+    assert_eq!(statuses[..5], [302; 5]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn the_sites_own_cookie_goes_before_the_one_for_sync() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = open(dir.path(), &config(""), &Shared::default(), None);
+    let own = server.get("/pixel.gif?k=wk_shop_1&id=1", &[]).cookie().unwrap().to_owned();
+    let sync = server.get("/setuid?k=wk_shop_1&bidder=openx&uid=7", &[]).cookie().unwrap().to_owned();
+    let both = format!("{sync}; {own}");
+    assert_eq!(server.get("/setuid?k=wk_shop_1&bidder=openx&uid=8", &[("cookie", &both)]).status, 200);
+    let ids = texts(&server.batch(), "id.cookie");
+    assert_eq!(ids[2], ids[0]);
+    assert_ne!(ids[1], ids[0]);
+}
