@@ -56,4 +56,4 @@ pub use mapping::Shared;
 pub use options::{CollectorConfig, CookieConfig, RequestLimits, SiteConfig, SpoolConfig};
 pub use partners::PartnerConfig;
 pub use secret::Secret;
-pub use source::{Collector, problems};
+pub use source::{Collector, problems, schema};

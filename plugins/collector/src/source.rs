@@ -53,6 +53,14 @@ pub fn problems(config: &CollectorConfig, shared: &Shared, at: &str) -> Vec<Prob
     problems
 }
 
+/// The schema of every batch, with nothing opened.
+///
+/// # Errors
+/// CONFIG for options that are wrong.
+pub fn schema(config: &CollectorConfig, shared: &Shared) -> Result<SchemaRef> {
+    Ok(Documents::new(&mapping(config, shared), OWN)?.schema())
+}
+
 impl Collector {
     /// Opens the spool behind the position of the context, and listens.
     ///

@@ -157,6 +157,8 @@ pub enum Cookies {
     Files(FileSource),
     /// Listens.
     Collector(Box<Collector>),
+    /// Would listen, and is only asked for its schema.
+    Look(SchemaRef),
 }
 
 impl Source for Cookies {
@@ -195,6 +197,9 @@ impl Source for Cookies {
 
     fn open(config: Config, context: Context) -> Result<Self> {
         if let Some(collector) = &config.collector {
+            if context.looks_only() {
+                return Ok(Self::Look(kindred_collector::schema(collector, &config.shared())?));
+            }
             let collector = Collector::open(collector, &config.shared(), context)?;
             return Ok(Self::Collector(Box::new(collector)));
         }
@@ -206,6 +211,7 @@ impl Source for Cookies {
         Ok(match self {
             Self::Files(files) => files.schema(),
             Self::Collector(collector) => collector.schema(),
+            Self::Look(schema) => schema.clone(),
         })
     }
 
@@ -213,12 +219,13 @@ impl Source for Cookies {
         match self {
             Self::Files(files) => files.poll(max_rows),
             Self::Collector(collector) => collector.poll(max_rows, deadline_ms),
+            Self::Look(_) => Ok(Poll::End),
         }
     }
 
     fn ack(&mut self, position: &[u8]) -> Result<()> {
         match self {
-            Self::Files(_) => Ok(()),
+            Self::Files(_) | Self::Look(_) => Ok(()),
             Self::Collector(collector) => collector.ack(position),
         }
     }
