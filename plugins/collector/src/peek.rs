@@ -14,7 +14,7 @@ use std::{borrow::Cow, net::IpAddr};
 /// A request that carries events.
 #[derive(Deserialize)]
 pub(crate) struct Batch<'a> {
-    #[serde(borrow, alias = "events", alias = "data")]
+    #[serde(borrow, alias = "events")]
     pub(crate) batch: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     pub(crate) context: Option<&'a RawValue>,
@@ -22,6 +22,20 @@ pub(crate) struct Batch<'a> {
     pub(crate) sent_at: Option<&'a RawValue>,
     #[serde(borrow, rename = "writeKey")]
     pub(crate) write_key: Option<&'a RawValue>,
+}
+
+/// A request that is an event itself.
+#[derive(Deserialize)]
+pub(crate) struct Single<'a> {
+    #[serde(borrow, rename = "writeKey")]
+    pub(crate) write_key: Option<&'a RawValue>,
+}
+
+/// A request of a Snowplow tracker.
+#[derive(Deserialize)]
+pub(crate) struct PayloadData<'a> {
+    #[serde(borrow)]
+    pub(crate) data: Vec<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
