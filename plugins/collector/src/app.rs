@@ -4,7 +4,10 @@ use crate::{
     address::Network, cookie::Cookies, counters::Counters, options::RequestLimits, sites::Sites, sync::Sync,
 };
 use kindred_plugin_api::{Context, spool::Spool};
-use std::sync::atomic::AtomicBool;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize},
+};
 
 /// The collector, as requests see it.
 pub(crate) struct App {
@@ -17,6 +20,8 @@ pub(crate) struct App {
     pub(crate) public_url: Option<String>,
     pub(crate) sync: Sync,
     pub(crate) counters: Counters,
+    /// Bytes of bodies in memory.
+    pub(crate) held: Arc<AtomicUsize>,
     /// No new requests.
     pub(crate) stopping: AtomicBool,
 }

@@ -64,8 +64,8 @@ struct Device<'a> {
     kind: Option<&'a RawValue>,
     #[serde(borrow, rename = "advertisingId")]
     advertising_id: Option<&'a RawValue>,
-    #[serde(rename = "adTrackingEnabled")]
-    tracking: Option<bool>,
+    #[serde(borrow, rename = "adTrackingEnabled")]
+    tracking: Option<&'a RawValue>,
 }
 
 /// What the collector makes of an event and adds to it; the mapping reads it as `collector.…`.
@@ -199,7 +199,9 @@ impl Call<'_> {
 impl Device<'_> {
     /// Apple's and Android's advertising id, unless tracking is off or the id is one that says so.
     fn ids(&self) -> (Option<String>, Option<String>) {
-        let id = self.advertising_id.and_then(text).filter(|_| self.tracking != Some(false));
+        let id = self.advertising_id.and_then(text).filter(|_| {
+            self.tracking.is_none_or(|tracking| !["false", "0"].contains(&tracking.get().trim_matches('"')))
+        });
         let Some(id) = id.filter(|id| is_advertising_id(id)) else { return (None, None) };
         match self.kind.and_then(text).map(|kind| kind.to_ascii_lowercase()).as_deref() {
             Some("ios" | "tvos" | "ipados") => (Some(id.into_owned()), None),
@@ -251,6 +253,24 @@ mod tests {
         // What was queued offline for a week is believed when the clock was right.
         let sent = text(NOON);
         assert_eq!(time(Some("2026-01-02T12:00:00Z"), Some(&sent), NOON), (NOON - 7 * DAY, false));
+    }
+
+    #[test]
+    fn advertising_ids_are_taken_only_where_tracking_is_on_and_they_are_ids() {
+        let ids = |json: &str| serde_json::from_str::<Device<'_>>(json).unwrap().ids();
+        let id = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+        let with = |more: &str| format!(r#"{{"advertisingId":"{id}"{more}}}"#);
+        assert_eq!(ids(&with(r#","type":"Android""#)), (None, Some(id.to_owned())));
+        assert_eq!(ids(&with(r#","type":"ios","adTrackingEnabled":true"#)), (Some(id.to_owned()), None));
+        for json in [
+            with(""),
+            with(r#","type":"ios","adTrackingEnabled":false"#),
+            with(r#","type":"ios","adTrackingEnabled":"0""#),
+            r#"{"type":"ios","advertisingId":"00000000-0000-0000-0000-000000000000"}"#.to_owned(),
+            r#"{"type":"ios","advertisingId":"anna@example.com"}"#.to_owned(),
+        ] {
+            assert_eq!(ids(&json), (None, None), "{json}");
+        }
     }
 
     proptest! {

@@ -110,6 +110,8 @@ pub struct RequestLimits {
     pub depth: usize,
     /// Events of one request.
     pub batch_events: usize,
+    /// Mebibytes of all bodies that are in memory at the same time; further requests are answered with 503.
+    pub memory_mib: usize,
     /// Bytes of the header `Cookie`.
     pub cookie_bytes: usize,
     /// Requests of one site at the same time; more are answered with 429.
@@ -126,6 +128,7 @@ impl Default for RequestLimits {
             decoded_bytes: 1 << 20,
             depth: 32,
             batch_events: 5000,
+            memory_mib: 256,
             cookie_bytes: 8000,
             in_flight: 2000,
             per_second: 0,

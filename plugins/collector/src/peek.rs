@@ -14,7 +14,7 @@ use std::{borrow::Cow, net::IpAddr};
 /// A request that carries events.
 #[derive(Deserialize)]
 pub(crate) struct Batch<'a> {
-    #[serde(borrow, alias = "events", alias = "data")]
+    #[serde(borrow, alias = "events")]
     pub(crate) batch: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
     pub(crate) context: Option<&'a RawValue>,
@@ -22,6 +22,20 @@ pub(crate) struct Batch<'a> {
     pub(crate) sent_at: Option<&'a RawValue>,
     #[serde(borrow, rename = "writeKey")]
     pub(crate) write_key: Option<&'a RawValue>,
+}
+
+/// A request that is an event itself.
+#[derive(Deserialize)]
+pub(crate) struct Single<'a> {
+    #[serde(borrow, rename = "writeKey")]
+    pub(crate) write_key: Option<&'a RawValue>,
+}
+
+/// A request of a Snowplow tracker.
+#[derive(Deserialize)]
+pub(crate) struct PayloadData<'a> {
+    #[serde(borrow)]
+    pub(crate) data: Vec<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -52,7 +66,8 @@ struct Signals<'a> {
     gpp: Option<&'a RawValue>,
     #[serde(borrow, alias = "usPrivacy")]
     us_privacy: Option<&'a RawValue>,
-    gpc: Option<bool>,
+    #[serde(borrow)]
+    gpc: Option<&'a RawValue>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
 }
@@ -136,15 +151,17 @@ impl Signals<'_> {
             let raw = raw.filter(|raw| raw.get() != "null")?;
             Some(text(raw).map_or_else(|| "-".to_owned(), Cow::into_owned)).filter(|text| !text.is_empty())
         };
-        let applies = self.gdpr.map(RawValue::get).is_some_and(|raw| ["1", "true", "\"1\""].contains(&raw));
+        let yes = |raw: Option<&RawValue>| {
+            raw.is_some_and(|raw| ["1", "true", "\"1\"", "\"true\""].contains(&raw.get()))
+        };
         let said = Said {
             tcf: said(self.gdpr_consent),
             gpp: said(self.gpp),
             us_privacy: said(self.us_privacy),
-            gpc: self.gpc.unwrap_or(false),
+            gpc: yes(self.gpc),
             status: said(self.status),
         };
-        said.applying(applies)
+        said.applying(yes(self.gdpr))
     }
 }
 

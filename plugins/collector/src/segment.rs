@@ -9,7 +9,7 @@ use crate::{
     envelope::Payload,
     inspect::Flaw,
     intake::Intake,
-    peek::{self, Batch},
+    peek::{self, Batch, Single},
     refusal::Refusal,
     sites::Site,
     visit::{Visit, authorization},
@@ -21,6 +21,8 @@ use axum::{
 };
 use bytes::Bytes;
 use kindred_listening::Peer;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::Arc};
 
 type Answer = Result<Response, Refusal>;
@@ -53,8 +55,8 @@ pub(crate) async fn call(
     };
     let (headers, visit, bytes) = received(&app, peer, request).await?;
     let json = text(&bytes)?;
-    let batch = structure(json)?;
-    let site = site(&app, &headers, &visit, &batch)?;
+    let single: Single<'_> = structure(json)?;
+    let site = site(&app, &headers, &visit, single.write_key)?;
     let _under_way = site.enter(visit.received_us)?;
     let mut intake = Intake::new(&app, &site, &visit, kind, is_visitor(&visit));
     let peeked = peek::event(json, &app.limits).map_err(refused)?;
@@ -69,8 +71,8 @@ pub(crate) async fn batch(
     request: Request,
 ) -> Answer {
     let (headers, visit, bytes) = received(&app, peer, request).await?;
-    let batch = structure(text(&bytes)?)?;
-    let site = site(&app, &headers, &visit, &batch)?;
+    let batch: Batch<'_> = structure(text(&bytes)?)?;
+    let site = site(&app, &headers, &visit, batch.write_key)?;
     let _under_way = site.enter(visit.received_us)?;
     let intake = Intake::new(&app, &site, &visit, "batch", is_visitor(&visit));
     many(&app, &visit, intake, &batch).await
@@ -94,7 +96,7 @@ pub(crate) async fn events(
         let batch = Batch { batch: Some(list), context: None, sent_at: None, write_key: None };
         return many(&app, &visit, intake, &batch).await;
     }
-    let batch = structure(json)?;
+    let batch: Batch<'_> = structure(json)?;
     if batch.batch.is_some() {
         return many(&app, &visit, intake, &batch).await;
     }
@@ -163,15 +165,16 @@ pub(crate) async fn received(
     request: Request,
 ) -> Result<(HeaderMap, Visit, Bytes), Refusal> {
     let (parts, body) = request.into_parts();
-    let visit = Visit::of(app, peer, &parts.uri, &parts.headers);
-    let bytes = body::read(&parts.headers, body, &app.limits).await?;
+    let mut visit = Visit::of(app, peer, &parts.uri, &parts.headers);
+    let (bytes, held) = body::read(&parts.headers, body, &app.limits, &app.held).await?;
+    visit.held = Some(held);
     Ok((parts.headers, visit, bytes))
 }
 
 /// The site by the key in the header, in the body, or in the URL.
-fn site(app: &App, headers: &HeaderMap, visit: &Visit, batch: &Batch<'_>) -> Result<Arc<Site>, Refusal> {
+fn site(app: &App, headers: &HeaderMap, visit: &Visit, own: Option<&RawValue>) -> Result<Arc<Site>, Refusal> {
     let key = authorization(headers).filter(|key| !key.is_empty());
-    let key = key.or_else(|| batch.write_key.and_then(peek::text));
+    let key = key.or_else(|| own.and_then(peek::text));
     let key = key.or_else(|| visit.query.get("writeKey").map(Cow::Borrowed)).unwrap_or_default();
     let site = app.sites.by_key(&key)?;
     site.accepts(visit.origin.as_deref())?;
@@ -185,7 +188,7 @@ pub(crate) fn text(bytes: &Bytes) -> Result<&str, Refusal> {
     std::str::from_utf8(bytes).map_err(|_| Refusal::bad("encoding", "the body is not valid UTF-8"))
 }
 
-pub(crate) fn structure(json: &str) -> Result<Batch<'_>, Refusal> {
+pub(crate) fn structure<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Refusal> {
     serde_json::from_str(json).map_err(|_| MALFORMED)
 }
 

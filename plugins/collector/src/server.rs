@@ -48,6 +48,7 @@ pub(crate) fn start(config: &CollectorConfig, context: Context) -> Result<(Arc<A
         public_url: config.public_url.clone(),
         sync: sync::Sync::new(config),
         counters: Counters::default(),
+        held: Arc::default(),
         stopping: AtomicBool::new(false),
         context,
     });

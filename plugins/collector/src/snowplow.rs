@@ -9,10 +9,10 @@ use crate::{
     envelope::Payload,
     inspect::{Flaw, JSON, SIZE, inspect},
     intake::Intake,
-    peek,
+    peek::{self, PayloadData},
     pixel::gif,
     refusal::Refusal,
-    segment::{MALFORMED, received, refused, structure, text},
+    segment::{received, refused, structure, text},
     visit::Visit,
 };
 use axum::{
@@ -33,8 +33,7 @@ pub(crate) async fn tp2(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (_, visit, bytes) = received(&app, peer, request).await?;
-    let batch = structure(text(&bytes)?)?;
-    let events = batch.batch.as_deref().ok_or(MALFORMED)?;
+    let PayloadData { data: events } = structure(text(&bytes)?)?;
     if events.len() > app.limits.batch_events {
         return Err(refused(SIZE));
     }
@@ -43,7 +42,7 @@ pub(crate) async fn tp2(
     site.accepts(visit.origin.as_deref())?;
     let _under_way = site.enter(visit.received_us)?;
     let mut intake = Intake::new(&app, &site, &visit, "tp2", true);
-    for event in events {
+    for event in &events {
         let peeked = peek::event(event.get(), &app.limits);
         intake.add_peeked(peeked, None, |json| Payload::Snowplow { json });
     }

@@ -286,3 +286,39 @@ impl Drop for Collector {
 fn reject(code: &str, message: &str, origin: String, row: u64) -> Reject {
     Reject { row, code: code.to_owned(), message: message.to_owned(), payload: String::new(), origin }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    #[test]
+    fn a_stop_hands_out_everything_before_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let json = r#"{"listen":"127.0.0.1:0","sites":{"shop":{"key":"wk_shop_1","consent":{"no_signal":"granted"}}}}"#;
+        let config = kindred_plugin_api::options::parse(json).unwrap();
+        let context = Context::detached(dir.path());
+        let mut collector = Collector::open(&config, &Shared::default(), context).unwrap();
+        for n in 0..5 {
+            let mut stream = TcpStream::connect(collector.local_address()).unwrap();
+            write!(
+                stream,
+                "GET /pixel.gif?k=wk_shop_1&u=u&id={n} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+            )
+            .unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            assert!(answer.starts_with(b"HTTP/1.1 200"));
+        }
+        collector.stop(GRACE);
+        assert!(TcpStream::connect(collector.local_address()).is_err());
+        for expected in [2, 2, 1] {
+            let Poll::Rows(rows) = collector.poll(2, 1000).unwrap() else { panic!("rows are missing") };
+            assert_eq!(rows.batch.num_rows(), expected);
+        }
+        assert!(matches!(collector.poll(2, 1000), Ok(Poll::End)));
+    }
+}

@@ -49,14 +49,55 @@ pub(crate) async fn tag(headers: HeaderMap) -> Response {
 mod tests {
     use super::*;
 
+    /// Runs JavaScript; none without node.
+    fn node(arguments: &[&std::ffi::OsStr]) -> Option<String> {
+        match std::process::Command::new("node").args(arguments).output() {
+            Ok(output) => {
+                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                Some(String::from_utf8(output.stdout).unwrap())
+            }
+            Err(_) => {
+                eprintln!("skipped: no node");
+                None
+            }
+        }
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
     #[test]
     fn the_tag_is_small_and_valid() {
         assert!(PACKED.len() < 3 << 10, "{} bytes packed", PACKED.len());
-        let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
-        std::fs::write(file.path(), SOURCE).unwrap();
-        match std::process::Command::new("node").arg("--check").arg(file.path()).output() {
-            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
-            Err(_) => eprintln!("skipped: no node"),
+        node(&["--check".as_ref(), file(SOURCE).path().as_ref()]);
+    }
+
+    #[test]
+    fn the_tag_waits_for_consent_sends_and_tries_again() {
+        let script = file(&include_str!("../tests/tag_harness.js").replace("/* TAG */", SOURCE));
+        let Some(said) = node(&[script.path().as_ref()]) else { return };
+        let lines: Vec<serde_json::Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0], serde_json::json!({ "sent before consent": 0 }));
+        let first = &lines[1];
+        assert_eq!(first["url"], "https://c.shop.example/v1/batch");
+        assert_eq!((&first["type"], &first["credentials"]), (&"text/plain".into(), &true.into()));
+        let body = &first["body"];
+        assert_eq!(body["writeKey"], "wk_1");
+        let names: Vec<_> = body["batch"].as_array().unwrap().iter().map(|event| &event["type"]).collect();
+        assert_eq!(names, ["track", "page", "track"], "the one that waited in storage comes first");
+        for event in body["batch"].as_array().unwrap() {
+            let consent = serde_json::json!({ "gdpr": 1, "gdpr_consent": "CQ", "gpc": true });
+            assert_eq!(event["context"]["consent"], consent);
         }
+        assert_eq!(
+            lines[2]["body"]["batch"], body["batch"],
+            "the same again, with the same ids, after a failure"
+        );
+        assert_eq!(lines[3], serde_json::json!({ "stored": null }));
+        assert_eq!(lines[4]["beacon"]["batch"][0]["event"], "late");
     }
 }

@@ -3,6 +3,7 @@
 use crate::{
     App,
     address::{client, truncated},
+    body::Held,
 };
 use axum::http::{HeaderMap, Uri, header};
 use kindred_listening::Peer;
@@ -101,6 +102,8 @@ pub(crate) struct Visit {
     /// Of a cookie that was made here.
     pub(crate) id: Option<String>,
     pub(crate) received_us: i64,
+    /// The memory that the body holds until the request is answered.
+    pub(crate) held: Option<Held>,
 }
 
 impl Visit {
@@ -119,6 +122,7 @@ impl Visit {
             referrer: text(header::REFERER, 4096),
             id: app.cookies.as_ref().and_then(|cookies| cookies.read(headers)),
             received_us: app.now_us(),
+            held: None,
         }
     }
 }

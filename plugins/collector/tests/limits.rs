@@ -133,6 +133,31 @@ fn one_site_has_its_share() {
 }
 
 #[test]
+fn all_bodies_together_have_a_bound_and_give_it_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = open(dir.path(), &config(r#","limits":{"memory_mib":1}"#), &Shared::default(), None);
+    // Two that say much and stop before their last byte.
+    let held: Vec<_> = (0..2)
+        .map(|_| {
+            use std::io::Write;
+            let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+            let head = "POST /v1/batch HTTP/1.1\r\nhost: a\r\ncontent-length: 400001\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            let _ = stream.write_all(&vec![b' '; 400_000]);
+            stream
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let body = format!("{}{}", event("1", "{}"), " ".repeat(300_000));
+    let refused = server.post("/v1/events", &AUTH, &format!("[{body}]"));
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    drop(held);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(server.post("/v1/events", &AUTH, &format!("[{body}]")).status, 200);
+    assert_eq!(server.batch().num_rows(), 1);
+}
+
+#[test]
 fn what_was_answered_survives_a_kill_and_is_forgotten_when_committed() {
     let dir = tempfile::tempdir().unwrap();
     let (config, shared) = (config(""), Shared::default());

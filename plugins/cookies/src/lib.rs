@@ -154,7 +154,7 @@ impl Config {
 /// The plugin: files, or a collector.
 pub enum Cookies {
     /// Reads files.
-    Files(FileSource),
+    Files(Box<FileSource>),
     /// Listens.
     Collector(Box<Collector>),
     /// Would listen, and is only asked for its schema.
@@ -204,7 +204,7 @@ impl Source for Cookies {
             return Ok(Self::Collector(Box::new(collector)));
         }
         let (files, mapping) = config.parts();
-        Ok(Self::Files(FileSource::open(&files, &mapping, context)?))
+        Ok(Self::Files(Box::new(FileSource::open(&files, &mapping, context)?)))
     }
 
     fn schema(&mut self) -> Result<SchemaRef> {

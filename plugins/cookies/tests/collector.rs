@@ -65,3 +65,13 @@ fn it_listens_and_idles() {
     source.close().unwrap();
     assert!(matches!(source.poll(10, 1000), Ok(Poll::End) | Err(_)));
 }
+
+#[test]
+fn the_pipeline_file_of_the_documentation_is_right() {
+    let page = include_str!("../../../docs/collector.md");
+    let text = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let text = text.replace("${env:", "0123456789abcdef0123456789abcdef ${env:").replace("$${", "${");
+    let file: toml::Table = toml::from_str(&text).unwrap();
+    let config = serde_json::to_string(&file["sources"]["web"]["config"]).unwrap();
+    assert_eq!(paths(&config), [""; 0]);
+}

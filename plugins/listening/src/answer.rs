@@ -29,7 +29,7 @@ pub(crate) async fn answer(
     peer: Peer,
     pace: Arc<Pace>,
     within: Duration,
-) -> Result<Response, Infallible> {
+) -> Result<hyper::Response<Answer>, Infallible> {
     pace.request();
     let received = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let (mut parts, body) = request.into_parts();
@@ -38,7 +38,7 @@ pub(crate) async fn answer(
     let handled = tokio::time::timeout(within, router.call(Request::from_parts(parts, body))).await;
     let response = handled.unwrap_or_else(|_| Ok(late(received.load(Ordering::Relaxed))));
     pace.answered();
-    response
+    response.map(|response| response.map(|body| Answer { body, pace }))
 }
 
 /// The answer when the time is over; who was late, the client or the handler?
@@ -48,6 +48,38 @@ fn late(received: bool) -> Response {
         if received { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::REQUEST_TIMEOUT };
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+/// The body of an answer; it ends when it is dropped.
+pub(crate) struct Answer {
+    body: Body,
+    pace: Arc<Pace>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.pace.made();
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A body that notes when all of it is there.

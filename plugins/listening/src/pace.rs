@@ -28,6 +28,10 @@ pub(crate) enum Stage {
     Head = 1,
     /// The handler has it.
     Request = 2,
+    /// The answer is on its way.
+    Sending = 3,
+    /// All of the answer is made; not all of it has been taken by the system.
+    Made = 4,
 }
 
 /// Shared by stream, service and task of one connection. Only one of them runs at a time, so the order of the two
@@ -56,7 +60,9 @@ impl Pace {
         match self.stage.load(Ordering::Relaxed) {
             0 => Stage::Waiting,
             1 => Stage::Head,
-            _ => Stage::Request,
+            2 => Stage::Request,
+            3 => Stage::Sending,
+            _ => Stage::Made,
         }
     }
 
@@ -77,9 +83,16 @@ impl Pace {
         self.stage.store(Stage::Request as u8, Ordering::Relaxed);
     }
 
-    /// The answer is on its way.
+    /// The handler has answered.
     pub(crate) fn answered(&self) {
-        self.enter(Stage::Waiting, self.idle);
+        self.enter(Stage::Sending, self.idle);
+    }
+
+    /// Nothing more belongs to the answer.
+    pub(crate) fn made(&self) {
+        if self.stage() == Stage::Sending {
+            self.stage.store(Stage::Made as u8, Ordering::Relaxed);
+        }
     }
 
     fn received(&self) {
@@ -89,7 +102,14 @@ impl Pace {
     }
 
     fn sent(&self) {
-        if self.stage() == Stage::Waiting {
+        let stage = self.stage();
+        if matches!(stage, Stage::Sending | Stage::Made) {
+            self.enter(stage, self.idle);
+        }
+    }
+
+    fn flushed(&self) {
+        if self.stage() == Stage::Made {
             self.enter(Stage::Waiting, self.idle);
         }
     }
@@ -126,7 +146,11 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if result.is_ready() {
+            self.pace.flushed();
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -15,9 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// More than the system's buffers take.
+const LARGE: usize = 64 << 20;
+
 fn router() -> Router {
     Router::new()
         .route("/", get(|Extension(Peer(peer)): Extension<Peer>| async move { peer.ip().to_string() }))
+        .route("/large", get(|| async { vec![b'x'; LARGE] }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_millis(400)).await }))
         .route("/never", get(|| async { std::future::pending::<()>().await }))
         .route("/body", post(|body: Body| async { length(body).await }))
@@ -226,4 +230,33 @@ fn stopping_does_not_wait_longer_than_the_grace() {
     assert!(!serving.stop(Duration::from_millis(200)));
     assert!(start.elapsed() < Duration::from_secs(1));
     closed(&mut stuck);
+}
+
+#[test]
+fn an_answer_that_is_read_slowly_is_not_cut_for_others_nor_at_a_stop() {
+    let serving = serving(&Limits { connections: 1, ..limits() });
+    let mut reader = connect(&serving);
+    write!(reader, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut some = vec![0; 1 << 20];
+    reader.read_exact(&mut some).unwrap();
+    // Somebody at the door, and then the end.
+    let _newcomer = connect(&serving);
+    std::thread::sleep(Duration::from_millis(200));
+    let stopper = std::thread::spawn(move || serving.stop(Duration::from_secs(10)));
+    std::thread::sleep(Duration::from_millis(200));
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).unwrap();
+    assert!(some.len() + rest.len() > LARGE, "{}", rest.len());
+    assert!(stopper.join().unwrap());
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_cut() {
+    let serving = serving(&Limits { idle_ms: 300, ..limits() });
+    let mut reader = connect(&serving);
+    write!(reader, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut rest = Vec::new();
+    let _ = reader.read_to_end(&mut rest);
+    assert!(rest.len() < LARGE, "{}", rest.len());
 }
