@@ -154,6 +154,25 @@ pub(crate) fn read<'a>(
     Ok(Read { own, content })
 }
 
+/// What the collector knows of a visitor who does not consent: who it is, and that.
+pub(crate) fn denial<'a>(
+    envelope: &'a Envelope<'a>,
+    consent: usize,
+    (user, anonymous): (Option<&'a str>, Option<&'a str>),
+    at: Option<&str>,
+) -> Own<'a> {
+    let (consent, consent_version) = envelope.consents.get(consent).map_or(("denied", ""), |(c, v)| (c, v));
+    Own {
+        time: time(at, envelope.sent_at.as_deref(), envelope.received_us).0,
+        consent,
+        consent_version,
+        cookie: envelope.cookie.as_deref(),
+        user: user.map(Cow::Borrowed),
+        anonymous: anonymous.map(Cow::Borrowed),
+        ..Own::default()
+    }
+}
+
 impl Call<'_> {
     /// A number for what the event holds; when it was sent is no part of that.
     fn content(&self, kind: &str) -> u64 {

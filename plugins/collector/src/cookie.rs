@@ -67,21 +67,27 @@ impl Cookies {
         Some(id.to_owned())
     }
 
+    /// The header that takes it away.
+    pub(crate) fn forget(&self, reach: Reach, domain: Option<&str>) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.header("", reach, domain, 0)).ok()
+    }
+
     /// The header that sets it.
     pub(crate) fn set(&self, id: &str, reach: Reach, domain: Option<&str>) -> Option<HeaderValue> {
         let mut mac = self.key.clone();
         mac.update(id.as_bytes());
         let signature = BASE64_URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+        let value = format!("{id}.{signature}");
+        HeaderValue::from_str(&self.header(&value, reach, domain, self.max_age_s)).ok()
+    }
+
+    fn header(&self, value: &str, reach: Reach, domain: Option<&str>, max_age_s: u64) -> String {
         let (name, same_site) = match reach {
             Reach::Site => (&self.name, "Lax"),
             Reach::Anywhere => (&self.name_anywhere, "None"),
         };
         let domain = domain.map(|domain| format!("; Domain={domain}")).unwrap_or_default();
-        let text = format!(
-            "{name}={id}.{signature}; Path=/; Max-Age={}{domain}; Secure; HttpOnly; SameSite={same_site}",
-            self.max_age_s
-        );
-        HeaderValue::from_str(&text).ok()
+        format!("{name}={value}; Path=/; Max-Age={max_age_s}{domain}; Secure; HttpOnly; SameSite={same_site}")
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A record is the version byte and a postcard encoding. Fields are only ever added behind a new version.
 
+use crate::peek::text;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The first byte of a record.
@@ -78,6 +80,16 @@ pub(crate) enum Payload<'a> {
         #[serde(borrow)]
         message: Cow<'a, str>,
     },
+    /// A visitor who may be known does not consent. Of the event nothing is kept but who it was.
+    Denied {
+        #[serde(borrow)]
+        user: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        anonymous: Option<Cow<'a, str>>,
+        /// When, as the event says it.
+        #[serde(borrow)]
+        at: Option<Cow<'a, str>>,
+    },
 }
 
 impl<'a> Envelope<'a> {
@@ -96,11 +108,36 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// Who a call is of, and when it was made.
+#[derive(Deserialize)]
+struct Who<'a> {
+    #[serde(borrow, rename = "userId")]
+    user: Option<&'a RawValue>,
+    #[serde(borrow, rename = "anonymousId")]
+    anonymous: Option<&'a RawValue>,
+    #[serde(borrow, alias = "originalTimestamp")]
+    timestamp: Option<&'a RawValue>,
+}
+
+impl<'a> Payload<'a> {
+    /// What is told of a visitor who does not consent; none of one who is not known by anything.
+    pub(crate) fn denied(&self, by_cookie: bool) -> Option<Self> {
+        let who = match self {
+            Self::Call { json, .. } => serde_json::from_str::<Who<'_>>(json).ok(),
+            _ => None,
+        };
+        let own = |id: Option<&RawValue>| id.and_then(text).map(|id| Cow::Owned(id.into_owned()));
+        let (user, anonymous, at) =
+            who.map_or((None, None, None), |who| (own(who.user), own(who.anonymous), own(who.timestamp)));
+        (by_cookie || user.is_some() || anonymous.is_some()).then_some(Self::Denied { user, anonymous, at })
+    }
+}
+
 impl Payload<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Call { json, .. } | Self::Snowplow { json } => json.len(),
-            Self::Match { .. } | Self::Bad { .. } => 64,
+            Self::Match { .. } | Self::Bad { .. } | Self::Denied { .. } => 64,
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Intake<'a> {
     last: Option<(Option<Said>, Consent)>,
     denied: usize,
     flawed: usize,
+    /// Events that may be stored.
+    kept: usize,
 }
 
 /// What became of a request.
@@ -56,7 +58,7 @@ impl<'a> Intake<'a> {
             consents: Vec::new(),
             items: Vec::new(),
         };
-        Self { app, site, visit, envelope, last: None, denied: 0, flawed: 0 }
+        Self { app, site, visit, envelope, last: None, denied: 0, flawed: 0, kept: 0 }
     }
 
     /// What holds for all events of the request.
@@ -65,7 +67,8 @@ impl<'a> Intake<'a> {
         self.envelope.sent_at = sent_at;
     }
 
-    /// Adds an event, unless its visitor has not consented to its collection.
+    /// Adds an event, unless its visitor has not consented to its collection: then only that is told of a visitor who may
+    /// be known, because consent may be withdrawn (GDPR, article 7, 3).
     pub(crate) fn add(&mut self, said: Option<Said>, payload: Payload<'a>) -> Consent {
         let known = self.last.take().filter(|(last, _)| *last == said);
         let (said, consent) = known.unwrap_or_else(|| {
@@ -76,20 +79,32 @@ impl<'a> Intake<'a> {
             (said, all.decide(&self.site.policy))
         });
         if consent.collect {
-            let consents = &mut self.envelope.consents;
-            let same = |(text, version): &(Cow<'_, str>, Cow<'_, str>)| {
-                *text == consent.text() && *version == consent.version
-            };
-            let index = consents.iter().rposition(same).unwrap_or_else(|| {
-                consents.push((consent.text().into(), consent.version.clone().into()));
-                consents.len() - 1
-            });
-            self.envelope.items.push(Item { consent: u32::try_from(index).unwrap_or(0), payload });
+            self.kept += 1;
+            self.push(&consent, payload);
         } else {
             self.denied += 1;
+            if let Some(who) = payload.denied(self.envelope.cookie.is_some()) {
+                let last = self.envelope.items.last().map(|item| &item.payload);
+                // Most events of a batch are of one visitor.
+                if last != Some(&who) {
+                    self.push(&consent, who);
+                }
+            }
         }
         self.last = Some((said, consent.clone()));
         consent
+    }
+
+    fn push(&mut self, consent: &Consent, payload: Payload<'a>) {
+        let consents = &mut self.envelope.consents;
+        let same = |(text, version): &(Cow<'_, str>, Cow<'_, str>)| {
+            *text == consent.text() && *version == consent.version
+        };
+        let index = consents.iter().rposition(same).unwrap_or_else(|| {
+            consents.push((consent.text().into(), consent.version.clone().into()));
+            consents.len() - 1
+        });
+        self.envelope.items.push(Item { consent: u32::try_from(index).unwrap_or(0), payload });
     }
 
     /// Adds an event that was looked at; one that may not be stored becomes a reject without its text.
@@ -127,16 +142,21 @@ impl<'a> Intake<'a> {
         if self.envelope.items.is_empty() {
             return Ok(taken);
         }
-        let collects = !self.envelope.consents.is_empty();
         if let (Some(reach), Some(cookies), None, true) =
-            (reach, &self.app.cookies, &self.envelope.cookie, collects)
+            (reach, &self.app.cookies, &self.envelope.cookie, self.kept > 0)
         {
             let id = cookies.make().ok_or(Refusal::unavailable())?;
             let domain = self.site.cookie_domain.as_deref().filter(|_| reach == Reach::Site);
             taken.cookie = cookies.set(&id, reach, domain);
             self.envelope.cookie = Some(id.into());
         }
-        let events = self.envelope.items.len() - self.flawed;
+        if let (Some(reach), Some(cookies), Some(_)) = (reach, &self.app.cookies, &self.visit.id)
+            && self.kept == 0
+            && self.denied > 0
+        {
+            let domain = self.site.cookie_domain.as_deref().filter(|_| reach == Reach::Site);
+            taken.cookie = cookies.forget(reach, domain);
+        }
         let record = self.envelope.to_bytes().ok_or(Refusal::unavailable())?;
         let (sender, durable) = oneshot::channel();
         self.app.spool.append(record, move |result| {
@@ -144,9 +164,9 @@ impl<'a> Intake<'a> {
             let _ = sender.send(result);
         });
         durable.await.map_err(|_| Refusal::unavailable())??;
-        add(&self.app.counters.stored, events);
+        add(&self.app.counters.stored, self.kept);
         add(&self.app.counters.flawed, self.flawed);
-        add(&self.app.counters.cookies, usize::from(taken.cookie.is_some()));
+        add(&self.app.counters.cookies, usize::from(taken.cookie.is_some() && self.kept > 0));
         Ok(taken)
     }
 }

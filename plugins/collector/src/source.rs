@@ -249,6 +249,10 @@ impl Collector {
         };
         match payload {
             Payload::Bad { code, message } => Err((code.to_string(), message.to_string())),
+            Payload::Denied { user, anonymous, at } => {
+                let who = (user.as_deref(), anonymous.as_deref());
+                Ok((write(&call::denial(envelope, consent, who, at.as_deref()))?, None))
+            }
             Payload::Match { partner, id } => {
                 Ok((write(&crate::sync::row(envelope, consent, partner, id))?, None))
             }

@@ -6,6 +6,8 @@ use common::*;
 
 use kindred_collector::Shared;
 
+/// No purpose has consent.
+const NOTHING: &str = "CQgYw8AQgYw8AEsACBENAHFgAAAAAAAAAAAAAAAAAAAA";
 /// Purposes 1, 3 and 4 have consent.
 const TCF: &str = "CQgYw8AQgYw8AEsACBENAHFgALAAAAAAAAAAAKgAACAAAAAA";
 const ORIGIN: (&str, &str) = ("origin", "https://shop.example");
@@ -73,8 +75,12 @@ fn consent_decides_on_each_event_of_a_batch_and_travels_with_it() {
     assert_eq!(answer.status, 200);
     assert!(answer.cookie().is_some());
     let batch = server.batch();
-    assert_eq!(texts(&batch, "event_id"), ["yes", "no"], "GPC alone is an opt-out, not a denial to collect");
-    assert_eq!(texts(&batch, "consent"), ["collect segment"; 2]);
+    let events = texts(&batch, "event");
+    assert_eq!(events, ["page_view", "page_view", "∅"], "GPC alone is an opt-out, not a denial to collect");
+    assert_eq!(texts(&batch, "consent"), ["collect segment", "collect segment", "denied"]);
+    // Of an event that is denied nothing is kept but whose it was, so that a consent can be withdrawn.
+    assert_eq!(texts(&batch, "id.user"), ["u"; 3]);
+    assert_eq!((&*texts(&batch, "consent_version")[2], &*texts(&batch, "url")[2]), ("malformed", "∅"));
     assert_eq!(texts(&batch, "consent_version")[1], "gpc");
     let version = &texts(&batch, "consent_version")[0];
     assert!(version.starts_with("tcf2 ") && version.ends_with(", gpc"), "{version}");
@@ -82,6 +88,24 @@ fn consent_decides_on_each_event_of_a_batch_and_travels_with_it() {
     let cookie = format!("euconsent-v2={TCF}");
     assert_eq!(server.get("/pixel.gif?k=wk_strict_1", &[("cookie", &cookie)]).status, 200);
     assert_eq!(texts(&server.batch(), "consent"), ["granted"]);
+}
+
+#[test]
+fn a_known_visitor_who_withdraws_consent_is_told_and_loses_the_cookie() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let pixel = |consent: &str| format!("/pixel.gif?k=wk_strict_1&p.secret=word&gdpr_consent={consent}");
+    let first = server.get(&pixel(TCF), &[]);
+    let cookie = first.cookie().unwrap().split(';').next().unwrap().to_owned();
+    let id = texts(&server.batch(), "id.cookie")[0].clone();
+    let answer = server.get(&pixel(NOTHING), &[("cookie", &cookie)]);
+    assert_eq!(answer.cookie(), Some("kindred_id="));
+    let batch = server.batch();
+    assert_eq!((texts(&batch, "id.cookie"), texts(&batch, "consent")), (vec![id], vec!["denied".to_owned()]));
+    assert_eq!((&*texts(&batch, "event")[0], &*texts(&batch, "user_agent")[0]), ("∅", "∅"));
+    // Nobody knows who sends no cookie.
+    assert_eq!(server.get(&pixel(NOTHING), &[]).cookie(), None);
+    assert_eq!(server.rows().0.len(), 0);
 }
 
 #[test]
