@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Column `consent` is `granted`, `denied` or the stages that are allowed; `consent_version` says in a few words what that
-//! was derived from. The raw columns go no further unless kept. docs/consent.md has the rules.
+//! was derived from. The raw columns go no further unless kept. Where rows have a `consent` already, the stricter of both
+//! counts; a `consent_version` of theirs is replaced. docs/consent.md has the rules.
 
 use kindred_plugin_api::{arrow::compute, prelude::*};
 use kindred_signals::{Consent, Policy, Signals};
@@ -70,18 +71,16 @@ impl Enrichment for ConsentSignals {
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {
-        let policy = config.policy.problems().into_iter();
-        let mut problems: Vec<Problem> =
-            policy.map(|(at, why)| Problem::new(format!("/policy{at}"), why)).collect();
+        let in_policy = |(at, why)| Problem::new(format!("/policy{at}"), why);
+        let mut problems: Vec<Problem> = config.policy.problems().into_iter().map(in_policy).collect();
         if config.columns().iter().all(|(_, column)| column.is_none()) {
             let help = "name a column: `tcf`, `gpp`, `us_privacy` or `gpc`";
             problems.push(Problem::new("", "no column with a signal").help(help));
         }
         for (option, column) in config.columns() {
             if let Some(column) = column.filter(|column| columns::is_reserved(column)) {
-                let message = format!("`{column}` cannot be a signal");
-                let help = "allowed: a column without a meaning of its own";
-                problems.push(Problem::new(format!("/{option}"), message).help(help));
+                let message = format!("`{column}` has a meaning of its own and cannot be a signal");
+                problems.push(Problem::new(format!("/{option}"), message));
             }
         }
         problems
@@ -98,12 +97,6 @@ impl Enrichment for ConsentSignals {
             find(&input, option, column?).map_err(|problem| problems.push(problem)).ok()
         });
         self.given = input.index_of(columns::CONSENT).ok();
-        if let Some(field) =
-            self.given.map(|index| input.field(index)).filter(|field| !is_text(field.data_type()))
-        {
-            problems
-                .push(Problem::new("", format!("column `consent` is {}; allowed: Utf8", field.data_type())));
-        }
         if !problems.is_empty() {
             return Err(Fault::config(problems));
         }
@@ -130,10 +123,7 @@ impl Enrichment for ConsentSignals {
                 malformed += 1;
                 Consent::malformed()
             });
-            match at(&given, row) {
-                Some(given) => consent.and(given),
-                None => consent,
-            }
+            if let Some(given) = at(&given, row) { consent.and(given) } else { consent }
         };
         let found: Vec<Consent> = (0..batch.num_rows()).map(decide).collect();
         if malformed > 0 {
@@ -151,24 +141,18 @@ register!(enrichment ConsentSignals);
 /// Where the column of an option is, if it has a type that is read.
 fn find(input: &Schema, option: &str, column: &str) -> Result<usize, Problem> {
     let at = format!("/{option}");
-    let Ok(index) = input.index_of(column) else {
-        return Err(Problem::new(at, format!("no column `{column}` in the rows")));
-    };
+    let allowed = if option == "gpc" { "Utf8, Boolean, Int64" } else { "Utf8" };
+    let missing = |_| Problem::new(&at, format!("no column `{column}` in the rows"));
+    let index = input.index_of(column).map_err(missing)?;
     match input.field(index).data_type() {
-        found if is_text(found) => Ok(index),
         DataType::Boolean | DataType::Int64 if option == "gpc" => Ok(index),
-        found => {
-            let allowed = if option == "gpc" { "Utf8, Boolean, Int64" } else { "Utf8" };
-            Err(Problem::new(at, format!("column `{column}` is {found}; allowed: {allowed}")))
-        }
+        found if is_text(found) => Ok(index),
+        found => Err(Problem::new(&at, format!("column `{column}` is {found}; allowed: {allowed}"))),
     }
 }
 
 fn is_text(found: &DataType) -> bool {
-    match found {
-        DataType::Dictionary(_, value) => **value == DataType::Utf8,
-        other => *other == DataType::Utf8,
-    }
+    matches!(found, DataType::Dictionary(_, value) if **value == DataType::Utf8) || *found == DataType::Utf8
 }
 
 /// A column as text; true is `1`, as in the header.

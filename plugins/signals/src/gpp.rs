@@ -50,7 +50,7 @@ impl<'a> Gpp<'a> {
 impl Section {
     /// Reads a section; none for an id that is not read: deprecated ones, Canada, and ids that are still to come.
     ///
-    /// Canada (5) is not read on purpose: encoders before 2026 wrote its vendors in another form than the specification
+    /// Canada (5) is not read on purpose: older encoders wrote its vendors in another form than the specification
     /// has, and nothing in the string says which one it is.
     ///
     /// # Errors
