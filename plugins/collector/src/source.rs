@@ -19,6 +19,7 @@ use kindred_plugin_api::{
 };
 use kindred_reading::{Documents, Filling};
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -33,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 20;
 /// Ids whose events are remembered, at about 40 bytes each.
 const RECENT: usize = 200_000;
+
+/// The collector's own document of an event, and the event's where there is one.
+type Texts<'a> = (String, Option<Cow<'a, str>>);
 
 /// A collector that listens. A plugin wraps it and passes its calls on.
 pub struct Collector {
@@ -240,7 +244,7 @@ impl Collector {
         envelope: &'a Envelope<'a>,
         consent: usize,
         payload: &'a Payload<'a>,
-    ) -> Result<(String, Option<std::borrow::Cow<'a, str>>), (String, String)> {
+    ) -> Result<Texts<'a>, (String, String)> {
         let said = |flaw: Flaw| (flaw.code.to_owned(), flaw.message.to_owned());
         let write = |own: &call::Own<'_>| {
             let json =
