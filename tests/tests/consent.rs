@@ -39,7 +39,7 @@ const WORDS: [(&str, Option<u8>); 5] = [
     ("no idea", None),
 ];
 
-/// A row: cookie, word, and whether it carries an event.
+/// A row: cookie, word, and whether its event is the one that the segment asks for.
 type Row = (u8, Option<usize>, bool);
 
 fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
@@ -47,7 +47,7 @@ fn rows() -> impl Strategy<Value = Vec<Vec<Row>>> {
     proptest::collection::vec(proptest::collection::vec(row, 1..12), 1..5)
 }
 
-/// What is known of a cookie: its last word and whether it has an event.
+/// What is known of a cookie: its last word and whether it has such an event.
 #[derive(Default)]
 struct Known {
     reach: Option<u8>,
@@ -123,9 +123,8 @@ proptest! {
 
 fn line(id: &str, cookie: &str, consent: Option<&str>, event: bool, minute: u32) -> String {
     let time = format!("2026-01-05T{:02}:{:02}:00Z", minute / 60, minute % 60);
-    let mut row = serde_json::json!({"id": id, "cookie": cookie, "time": time, "consent": consent});
-    if event {
-        row["event"] = "view".into();
-    }
+    let event = if event { "view" } else { "other" };
+    let row =
+        serde_json::json!({"id": id, "cookie": cookie, "time": time, "consent": consent, "event": event});
     row.to_string() + "\n"
 }
