@@ -239,6 +239,33 @@ fn raw_identifiers_are_refused_unless_declared() {
     assert!(contains(&everything, b"email_sha256"));
 }
 
+/// A delivery that waits is cut again when somebody in it revokes: they are removed, should it have arrived after all, and
+/// everybody else is added again.
+#[test]
+fn who_revokes_while_a_delivery_waits_is_taken_out_of_it() {
+    let text = PIPELINE
+        .replace("config = { path = \"logs\" }", "config = { path = \"logs\", consent = \"consent\" }")
+        .replace("minimum_audience = 50", "minimum_audience = 50\non_error = { permanent = \"skip\" }");
+    let sandbox = sandbox(&text);
+    sandbox.write("logs/1.jsonl", log(0..80, 5));
+    // Where files should go is a file.
+    sandbox.write("out", "in the way");
+    let failed = sandbox.kindred(&["run", "pipeline.toml", "--json"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", kindred_tests::sandbox::said(&failed));
+    let denial =
+        r#"{"id":"no","cookie":"c0007","event":"other","time":"2026-01-06T10:00:00Z","consent":"denied"}"#;
+    sandbox.write("logs/2.jsonl", denial.to_owned() + "\n");
+    fs::remove_file(sandbox.path("out")).unwrap();
+    let second = sandbox.json(&["run", "pipeline.toml"]);
+    assert_eq!(second["destinations"]["out"]["delivered"], 80, "{second}");
+    let files = kindred_tests::sandbox::files(&sandbox.path("out"));
+    let text: String = files.values().map(|file| String::from_utf8_lossy(file).into_owned()).collect();
+    assert_eq!(text.lines().filter(|line| line.contains(",add,")).count(), 79);
+    assert!(text.contains("lookers,remove,c0007") && !text.contains("add,c0007"), "{text}");
+    let third = sandbox.json(&["run", "pipeline.toml"]);
+    assert_eq!(third["destinations"]["out"]["delivered"], 0, "what was said again is sure now: {third}");
+}
+
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|w| w == needle)
 }

@@ -1,11 +1,11 @@
 //! Cuts a delivery: compares what a destination should have with what it has, and freezes the difference.
 
-use super::{Pending, consenting, delivered, pending};
+use super::{Delivered, Pending, consenting, delivered, pending};
 use crate::{
     Result,
     config::Destination,
     profile::{Profile, batch::identifiers},
-    segment::{bitmap, bytes},
+    segment::bytes,
     store::{Store, tables::Change},
 };
 use arrow::{
@@ -54,7 +54,7 @@ pub fn cut(
         return Ok(done);
     }
     let has = delivered(store, &destination.name)?;
-    let (audiences, held_back) = compare(store, destination, &has.members, members)?;
+    let (audiences, held_back) = compare(store, destination, &has, members)?;
     done.held_back = held_back;
     if audiences.is_empty() {
         return Ok(done);
@@ -88,8 +88,8 @@ pub fn outlook(
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<Vec<Outlook>> {
     let has = match pending(store, &destination.name)? {
-        Some(waiting) => waiting.then,
-        None => delivered(store, &destination.name)?.members,
+        Some(waiting) => Delivered { members: waiting.then, ..Delivered::default() },
+        None => delivered(store, &destination.name)?,
     };
     let (audiences, held_back) = compare(store, destination, &has, members)?;
     let rows = |segment: &String| {
@@ -109,7 +109,7 @@ type Sizes = Vec<(String, u64)>;
 fn compare(
     store: &mut Store,
     destination: &Destination,
-    has: &BTreeMap<String, Vec<u8>>,
+    has: &Delivered,
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<(Vec<Audience>, Sizes)> {
     let mut audiences = Vec::new();
@@ -119,8 +119,8 @@ fn compare(
             Some(members) if destination.segments.contains(segment) => consenting(store, members)?,
             _ => RoaringBitmap::new(),
         };
-        let before = bitmap(has.get(segment).map_or(&[][..], |b| b))?;
-        let standing: RoaringBitmap = before.iter().map(|p| store.identity.canonical(p)).collect();
+        let (before, unsure) = has.of(segment)?;
+        let standing = (&before | unsure).iter().map(|p| store.identity.canonical(p)).collect();
         let small = wanted.len() < destination.minimum_audience;
         if small && !wanted.is_empty() {
             held_back.push((segment.clone(), wanted.len()));
@@ -143,8 +143,8 @@ fn compare(
 }
 
 /// The destination's segments, and those that it had and should lose.
-fn segments<'a>(destination: &'a Destination, has: &'a BTreeMap<String, Vec<u8>>) -> Vec<&'a String> {
-    let mut all: Vec<&String> = destination.segments.iter().chain(has.keys()).collect();
+fn segments<'a>(destination: &'a Destination, has: &'a Delivered) -> Vec<&'a String> {
+    let mut all: Vec<&String> = destination.segments.iter().chain(has.segments()).collect();
     all.sort();
     all.dedup();
     all

@@ -12,6 +12,7 @@ pub use send::{Courier, Sent, acknowledge, send_pending, stops, wait_ms, withdra
 use crate::{
     Result,
     consent::Reach,
+    segment::bitmap,
     store::{Store, tables},
 };
 use kindred_plugin_api::Delivery;
@@ -37,6 +38,22 @@ pub struct Delivered {
     pub sequence: u64,
     /// Segment → serialised bitmap.
     pub members: BTreeMap<String, Vec<u8>>,
+    /// Segment → those that it may have or not, because a delivery was withdrawn that may have reached it. Who should be
+    /// there is added again, who should not is removed.
+    pub unsure: BTreeMap<String, Vec<u8>>,
+}
+
+impl Delivered {
+    /// Members that it surely has, and those that it may have.
+    fn of(&self, segment: &str) -> Result<(RoaringBitmap, RoaringBitmap)> {
+        let read = |map: &BTreeMap<String, Vec<u8>>| bitmap(map.get(segment).map_or(&[][..], |b| b));
+        Ok((read(&self.members)?, read(&self.unsure)?))
+    }
+
+    /// Segments of which it has or may have members.
+    fn segments(&self) -> impl Iterator<Item = &String> {
+        self.members.keys().chain(self.unsure.keys())
+    }
 }
 
 /// The delivery that waits at a destination, if there is one.

@@ -15,6 +15,7 @@ use arrow::{array::RecordBatch, ipc::reader::StreamReader};
 use kindred_plugin_api::{Fault, FaultKind, Flushed, Mode, columns};
 use roaring::RoaringBitmap;
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::Cursor,
     sync::mpsc::{Receiver, TryRecvError, sync_channel},
     time::Duration,
@@ -177,8 +178,8 @@ fn attempt(worker: &Worker<DestinationHandle>, waiting: Pending) -> Result<Flush
 }
 
 /// Takes the delivery back that waits at a destination, if it would add somebody who consents no more. It may have
-/// reached the destination all the same, so what it would have added counts as being there, and the next cut removes who
-/// must not be.
+/// reached the destination all the same, so whoever it would have added or removed is unsure from now on, until the next
+/// delivery says it again.
 ///
 /// # Errors
 /// When the store fails.
@@ -186,17 +187,22 @@ pub fn withdraw(store: &mut Store, destination: &str) -> Result<bool> {
     let Some(waiting) = pending(store, destination)? else { return Ok(false) };
     let mut has = delivered(store, destination)?;
     let mut revoked = false;
-    for (segment, then) in &waiting.then {
-        let then = bitmap(then)?;
-        let before = bitmap(has.members.get(segment).map_or(&[][..], |b| b))?;
+    let segments: BTreeSet<&String> = waiting.then.keys().chain(has.members.keys()).collect();
+    let (mut sure, mut unsure) = (BTreeMap::new(), BTreeMap::new());
+    for segment in segments {
+        let then = bitmap(waiting.then.get(segment).map_or(&[][..], |b| b))?;
+        let (before, earlier) = has.of(segment)?;
         let sent = if waiting.delivery.mode == Mode::Full { then.clone() } else { &then - &before };
         let today: RoaringBitmap = sent.iter().map(|profile| store.identity.canonical(profile)).collect();
         revoked |= consenting(store, &today)?.len() < today.len();
-        has.members.insert(segment.clone(), bytes(&(then | before)));
+        let both = &then & &before;
+        unsure.insert(segment.clone(), bytes(&((then | before | earlier) - &both)));
+        sure.insert(segment.clone(), bytes(&both));
     }
     if !revoked {
         return Ok(false);
     }
+    (has.members, has.unsure) = (sure, unsure);
     log::warn(&format!(
         "destination `{destination}`: consent was revoked while a delivery was pending; it is cut again"
     ));
@@ -219,7 +225,8 @@ pub fn acknowledge(
     flushed: Flushed,
 ) -> Result<Sent> {
     let mut change = store.tables.change();
-    let has = Delivered { sequence: waiting.delivery.sequence, members: waiting.then };
+    let members = waiting.then;
+    let has = Delivered { sequence: waiting.delivery.sequence, members, unsure: BTreeMap::new() };
     change.put(&store.tables.delivered, &destination.name, &has)?;
     change.remove(&store.tables.outbox, &destination.name);
     if destination.on_error.data == Data::DeadLetter {

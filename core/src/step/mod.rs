@@ -90,7 +90,6 @@ pub fn run_with(
     }
     let mut run = Run::open(pipeline, registry, observer, store)?;
     run.segments.set_engine(how.engine);
-    run.resend()?;
     let interrupted = run.drain(stop)?;
     if !interrupted {
         run.settle()?;
@@ -223,9 +222,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Freezes what each destination should get, then sends it.
+    /// Sends what an earlier run froze, as far as nobody has revoked since, freezes what each destination should get, and
+    /// sends that.
     fn deliver(&mut self) -> Result<()> {
         self.observer.stage("delivering");
+        self.resend()?;
         self.cut(|_| false)?;
         self.resend()
     }
