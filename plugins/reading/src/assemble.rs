@@ -94,7 +94,7 @@ impl Making<'_> {
                 Ok(made)
             }
             Output::EventConstant(name) => Ok(repeat(name, self.rows())),
-            Output::Event { input, map } => self.event(input, map),
+            Output::Event { input, map, needed } => self.event(input, map, *needed),
             Output::Identifier { input, rule } => self.identifier(input, rule),
             Output::Value { input, target } => {
                 target.convert(&self.column(input)?, &input.names.to_string(), &mut self.flaws)
@@ -135,7 +135,7 @@ impl Making<'_> {
         Ok(Arc::new(ids.finish()))
     }
 
-    fn event(&mut self, input: &Input, map: &BTreeMap<String, String>) -> Result<ArrayRef> {
+    fn event(&mut self, input: &Input, map: &BTreeMap<String, String>, needed: bool) -> Result<ArrayRef> {
         let column = text(&self.column(input)?)?;
         let name = input.names.to_string();
         let mapped: StringArray = column
@@ -147,7 +147,9 @@ impl Making<'_> {
             })
             .collect();
         let mapped: ArrayRef = Arc::new(mapped);
-        self.needed(&mapped, &name, "the name of an event");
+        if needed {
+            self.needed(&mapped, &name, "the name of an event");
+        }
         if !self.plan.events.is_empty() {
             let expected = self.plan.events.join(", ");
             for (row, found) in mapped.as_string::<i32>().iter().enumerate() {
@@ -190,11 +192,13 @@ impl Making<'_> {
         let said = |word: &str| match word.trim() {
             word if word.eq_ignore_ascii_case("granted") => Some("granted"),
             word if word.eq_ignore_ascii_case("denied") => Some("denied"),
+            word if word.eq_ignore_ascii_case("collect") => Some("collect"),
+            word if word.eq_ignore_ascii_case("collect segment") => Some("collect segment"),
             word => boolean(word).map(|yes| if yes { "granted" } else { "denied" }),
         };
         let made: StringArray = before.as_string::<i32>().iter().map(|word| word.and_then(said)).collect();
         let made: ArrayRef = Arc::new(made);
-        let expected = "granted, denied, true, false, yes, no, 1 or 0";
+        let expected = "granted, collect segment, collect, denied, true, false, yes, no, 1 or 0";
         self.flaws.lost_any(&input.names.to_string(), &before, &made, expected);
         Ok(made)
     }

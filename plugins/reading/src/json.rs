@@ -26,14 +26,28 @@ struct Node {
 
 impl Json {
     pub(crate) fn new(columns: &[String]) -> Self {
+        Self::of(columns, |_| true)
+    }
+
+    /// Finds only some of the columns; the others stay without a value.
+    pub(crate) fn of(columns: &[String], wanted: impl Fn(&str) -> bool) -> Self {
         let mut paths = Node::default();
-        for (index, column) in columns.iter().enumerate() {
+        for (index, column) in columns.iter().enumerate().filter(|(_, column)| wanted(column)) {
             column.split('.').fold(&mut paths, Node::child).columns.push(index);
             if column.contains('.') {
                 paths.child(column).columns.push(index);
             }
         }
         Self { paths, columns: columns.len() }
+    }
+
+    /// Notes the values of the columns that `row` has, one object.
+    pub(crate) fn find<'de>(
+        &self,
+        row: &'de str,
+        found: &mut [Option<&'de str>],
+    ) -> Result<(), serde_json::Error> {
+        object(&self.paths, row, found)
     }
 }
 
@@ -77,7 +91,7 @@ impl Dialect for Json {
 
     fn cells(&mut self, row: &str, cells: &mut Cells<'_>) -> Result<(), Flaw> {
         let mut found: Vec<Option<&str>> = vec![None; self.columns];
-        object(&self.paths, row, &mut found).map_err(|error| flaw(row, &error))?;
+        self.find(row, &mut found).map_err(|error| flaw(row, &error))?;
         let texts: Result<Vec<_>, _> = found.into_iter().map(|raw| raw.map_or(Ok(None), text)).collect();
         for (column, cell) in texts.map_err(|error| flaw(row, &error))?.iter().enumerate() {
             cells.push(column, cell.as_deref());
@@ -96,7 +110,7 @@ fn flaw(row: &str, error: &serde_json::Error) -> Flaw {
 }
 
 /// A value as the text of a cell.
-fn text(raw: &str) -> Result<Option<Cow<'_, str>>, serde_json::Error> {
+pub(crate) fn text(raw: &str) -> Result<Option<Cow<'_, str>>, serde_json::Error> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(plain) if !plain.contains('\\') => Ok(Some(Cow::Borrowed(plain))),
         Some(_) => serde_json::from_str::<String>(raw).map(|text| Some(Cow::Owned(text))),

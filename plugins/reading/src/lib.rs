@@ -36,6 +36,7 @@ mod catalogue;
 mod chunk;
 mod convert;
 mod csv;
+mod documents;
 mod files;
 mod flaws;
 mod json;
@@ -54,6 +55,7 @@ mod time;
 mod window;
 mod written;
 
+pub use documents::{Documents, Filling};
 pub use files::Format;
 pub use mapping::{Field, Mapping, Rest};
 pub use options::{Columns, ConstantOr, Names, Short};
@@ -62,4 +64,5 @@ pub use source::{FileSource, Files, check, problems};
 pub use spec::{
     CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
 };
+pub use time::moment;
 pub use written::{HeaderRow, TextConfig};

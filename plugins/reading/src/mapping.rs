@@ -26,6 +26,8 @@ pub struct Mapping {
     pub rest: Option<Rest>,
     /// Consent.
     pub consent: Option<Field<Names>>,
+    /// What the consent was derived from.
+    pub consent_version: Option<Field<Names>>,
     /// Table to join.
     pub catalogue: Option<CatalogueSpec>,
     /// What happens to properties and attributes that cannot be read.
@@ -38,6 +40,8 @@ pub struct Mapping {
     pub events: &'static [&'static str],
     /// Events that may come without any identifier.
     pub anonymous: &'static [&'static str],
+    /// A row may come without the name of an event: it carries only identifiers and attributes.
+    pub eventless: bool,
 }
 
 /// One mapped column.

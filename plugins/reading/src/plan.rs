@@ -72,6 +72,7 @@ pub(crate) enum Output {
     Event {
         input: Input,
         map: BTreeMap<String, String>,
+        needed: bool,
     },
     Identifier {
         input: Input,
@@ -274,7 +275,7 @@ impl Compiler<'_> {
             ConstantOr::Table(spec) => {
                 spec.map.values().for_each(known);
                 let input = self.input(&spec.column, &field.at, field.required);
-                Output::Event { input, map: spec.map.clone() }
+                Output::Event { input, map: spec.map.clone(), needed: !self.mapping.eventless }
             }
         }
     }
@@ -297,6 +298,13 @@ impl Compiler<'_> {
         if let Some(field) = &self.mapping.consent {
             let input = self.input(&field.spec, &field.at, field.required);
             self.push(columns::CONSENT, DataType::Utf8, Output::Consent { input });
+        }
+        if let Some(field) = &self.mapping.consent_version
+            && let Some(time) = self.time_format(&TimeSpec::default(), &field.at)
+        {
+            let input = self.input(&field.spec, &field.at, field.required);
+            let target = Target { kind: Type::String, number: NumberFormat::default(), time };
+            self.push(field.name.clone(), DataType::Utf8, Output::Value { input, target });
         }
     }
 

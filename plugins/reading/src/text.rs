@@ -48,7 +48,17 @@ pub(crate) struct Cells<'a> {
     bytes: usize,
 }
 
-impl Cells<'_> {
+impl<'a> Cells<'a> {
+    /// So many columns without a cell.
+    pub(crate) fn new(columns: usize, nulls: &'a [String]) -> Self {
+        Self { builders: (0..columns).map(|_| StringBuilder::new()).collect(), nulls, bytes: 0 }
+    }
+
+    /// The columns.
+    pub(crate) fn finish(self) -> Vec<ArrayRef> {
+        self.builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef).collect()
+    }
+
     /// Adds a cell to a column; every column gets one for each good row.
     pub(crate) fn push(&mut self, column: usize, cell: Option<&str>) {
         let cell = cell.filter(|cell| !self.nulls.iter().any(|null| null == cell));
@@ -121,8 +131,7 @@ pub(crate) fn open(
 impl Reader for TextReader {
     fn next(&mut self, max: usize) -> Result<Chunk> {
         let config = self.config.clone();
-        let builders = (0..self.columns).map(|_| StringBuilder::new()).collect();
-        let mut cells = Cells { builders, nulls: &config.nulls, bytes: 0 };
+        let mut cells = Cells::new(self.columns, &config.nulls);
         let mut chunk = Chunk {
             columns: Vec::new(),
             rows: Vec::new(),
@@ -138,7 +147,7 @@ impl Reader for TextReader {
         }
         // A stream that failed stays failed, so the next call sees it too.
         chunk.end = chunk.end || self.window.at_end().unwrap_or(false);
-        chunk.columns = cells.builders.into_iter().map(|mut b| Arc::new(b.finish()) as ArrayRef).collect();
+        chunk.columns = cells.finish();
         Ok(chunk)
     }
 

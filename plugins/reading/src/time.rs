@@ -17,6 +17,11 @@ pub(crate) struct TimeFormat {
     unit: Option<Unit>,
 }
 
+/// Microseconds since 1970 of a text as ISO 8601 or a number since 1970, whose size tells its unit.
+pub fn moment(text: &str) -> Option<i64> {
+    TimeFormat { format: None, zone: TimeZone::UTC, unit: None }.parse(text)
+}
+
 impl TimeFormat {
     /// From the options.
     ///
