@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 10] = [
+pub const BUILT_IN: [&str; 11] = [
     "campaign-log",
     "consent",
     "cookies",
@@ -21,6 +21,7 @@ pub const BUILT_IN: [&str; 10] = [
     "file-events",
     "hash-identifiers",
     "lookalike",
+    "nats",
     "rules",
     "taxonomy",
 ];

