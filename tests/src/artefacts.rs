@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 11] = [
+pub const BUILT_IN: [&str; 12] = [
     "campaign-log",
     "consent",
     "cookies",
@@ -22,6 +22,7 @@ pub const BUILT_IN: [&str; 11] = [
     "hash-identifiers",
     "lookalike",
     "nats",
+    "postgres",
     "rules",
     "taxonomy",
 ];

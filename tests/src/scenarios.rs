@@ -28,6 +28,7 @@ pub fn of(plugin: &str) -> Option<Scenario> {
         "hash-identifiers" => hash_identifiers(),
         "lookalike" => lookalike(),
         "nats" => nats()?,
+        "postgres" => postgres()?,
         "rules" => rules(),
         "taxonomy" => taxonomy(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
@@ -139,6 +140,19 @@ fn nats() -> Option<Scenario> {
         "properties": { "total": { "type": "decimal" } },
     });
     Some(source("nats", config, Vec::new()))
+}
+
+fn postgres() -> Option<Scenario> {
+    let (connection, table) = services::table()?;
+    let config = json!({
+        "connection": connection,
+        "table": table,
+        "cursor": "updated_at",
+        "overlap": 0,
+        "keys": { "crm": "id", "email": "mail" },
+        "attributes": { "country": "country", "income": "income", "born": { "type": "timestamp" } },
+    });
+    Some(source("postgres", config, Vec::new()))
 }
 
 fn hash_identifiers() -> Scenario {

@@ -2,8 +2,10 @@
 //! line on standard error; with `CI=true` it fails.
 
 use async_nats::jetstream::{self, stream};
+use postgres::{Client, NoTls};
 
 const NATS: &str = "nats://127.0.0.1:4222";
+const POSTGRES: &str = "host=127.0.0.1 dbname=test user=postgres";
 
 fn missing<T>(service: &str) -> Option<T> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{service} is missing");
@@ -29,4 +31,21 @@ pub fn stream(prefix: &str, messages: impl Iterator<Item = String>) -> Option<(&
         Some(())
     });
     if filled.is_none() { missing("NATS with JetStream at 127.0.0.1:4222") } else { Some((NATS, name)) }
+}
+
+/// A table of customers, some of them with faults: connection, name of the table. It is the same for all processes.
+pub fn table() -> Option<(&'static str, &'static str)> {
+    let fill = "SET client_min_messages = warning; SELECT pg_advisory_lock(7236);
+        CREATE SCHEMA IF NOT EXISTS kindred_conformance;
+        CREATE TABLE IF NOT EXISTS kindred_conformance.customers
+          (id int8 PRIMARY KEY, mail text, country text, income numeric, born text, updated_at timestamptz NOT NULL);
+        INSERT INTO kindred_conformance.customers
+          SELECT n, CASE WHEN n = 5 THEN 'no address' ELSE ' Person' || n || '@Example.com' END, 'DE', n * 1.5,
+            CASE WHEN n = 9 THEN 'soon' ELSE '1980-02-0' || n % 9 + 1 END, timestamptz '2026-01-01' + n / 4 * interval '1 h'
+          FROM generate_series(1, 25) AS n ON CONFLICT DO NOTHING";
+    let filled = Client::connect(POSTGRES, NoTls).and_then(|mut client| client.batch_execute(fill));
+    match filled {
+        Ok(()) => Some((POSTGRES, "kindred_conformance.customers")),
+        Err(error) => missing(&format!("PostgreSQL at 127.0.0.1:5432 ({error})")),
+    }
 }

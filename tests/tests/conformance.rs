@@ -17,6 +17,7 @@ use kindred_plugin_file_events as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
+use kindred_plugin_postgres as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
 
@@ -42,7 +43,7 @@ fn exactly_these_plugins_are_built_in() {
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(
         registry.names(Kind::Source),
-        ["campaign-log", "cookies", "crm-import", "file-events", "nats"]
+        ["campaign-log", "cookies", "crm-import", "file-events", "nats", "postgres"]
     );
     assert_eq!(registry.names(Kind::Enrichment), ["consent", "hash-identifiers", "taxonomy"]);
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
@@ -67,6 +68,7 @@ conforms!(
     hash_identifiers "hash-identifiers",
     lookalike "lookalike",
     nats "nats",
+    postgres "postgres",
     rules "rules",
     taxonomy "taxonomy"
 );

@@ -15,6 +15,7 @@ use kindred_plugin_file_events as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
+use kindred_plugin_postgres as _;
 use kindred_plugin_rules as _;
 use kindred_plugin_taxonomy as _;
 

@@ -51,6 +51,7 @@ mod position;
 mod read;
 mod source;
 mod spec;
+mod table;
 mod text;
 mod time;
 mod window;
@@ -66,5 +67,6 @@ pub use source::{FileSource, Files, check, problems};
 pub use spec::{
     CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
 };
+pub use table::Table;
 pub use time::moment;
 pub use written::{HeaderRow, TextConfig};
