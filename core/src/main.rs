@@ -7,6 +7,7 @@ use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
 use kindred_plugin_hash_identifiers as _;
+use kindred_plugin_http_pull as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
 use kindred_plugin_postgres as _;

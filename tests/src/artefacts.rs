@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 12] = [
+pub const BUILT_IN: [&str; 13] = [
     "campaign-log",
     "consent",
     "cookies",
@@ -20,6 +20,7 @@ pub const BUILT_IN: [&str; 12] = [
     "dsp-export",
     "file-events",
     "hash-identifiers",
+    "http-pull",
     "lookalike",
     "nats",
     "postgres",

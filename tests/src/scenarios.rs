@@ -26,6 +26,7 @@ pub fn of(plugin: &str) -> Option<Scenario> {
         "dsp-export" => dsp_export(),
         "file-events" => file_events(),
         "hash-identifiers" => hash_identifiers(),
+        "http-pull" => http_pull(),
         "lookalike" => lookalike(),
         "nats" => nats()?,
         "postgres" => postgres()?,
@@ -153,6 +154,28 @@ fn postgres() -> Option<Scenario> {
         "attributes": { "country": "country", "income": "income", "born": { "type": "timestamp" } },
     });
     Some(source("postgres", config, Vec::new()))
+}
+
+fn http_pull() -> Scenario {
+    let record = |row: u64| match row {
+        7 => json!("no object"),
+        13 => json!({ "number": row, "at": "2026-01-01" }),
+        _ => {
+            json!({ "number": row, "user": format!("u{}", row % 5), "at": "2026-01-01T12:00:00Z", "total": row })
+        }
+    };
+    let records = (1..=30).map(record).collect();
+    let config = json!({
+        "url": services::pages(records),
+        "records": "items",
+        "paging": { "by": "page", "parameter": "page", "size": 8 },
+        "cursor": { "field": "number", "parameter": "after" },
+        "identifiers": { "user": "user" },
+        "event": "order",
+        "time": "at",
+        "properties": { "total": { "type": "decimal" } },
+    });
+    source("http-pull", config, Vec::new())
 }
 
 fn hash_identifiers() -> Scenario {

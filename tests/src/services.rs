@@ -1,8 +1,13 @@
-//! Services of this machine that sources read from, filled for a test. Where one is missing the test is skipped with a
-//! line on standard error; with `CI=true` it fails.
+//! What sources read from besides files, filled for a test. Where a service of this machine is missing the test is skipped
+//! with a line on standard error; with `CI=true` it fails.
 
 use async_nats::jetstream::{self, stream};
 use postgres::{Client, NoTls};
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
+};
 
 const NATS: &str = "nats://127.0.0.1:4222";
 const POSTGRES: &str = "host=127.0.0.1 dbname=test user=postgres";
@@ -48,4 +53,37 @@ pub fn table() -> Option<(&'static str, &'static str)> {
         Ok(()) => Some((POSTGRES, "kindred_conformance.customers")),
         Err(error) => missing(&format!("PostgreSQL at 127.0.0.1:5432 ({error})")),
     }
+}
+
+/// A server of this process that answers with these records, eight a page, those behind the first `after` of them:
+/// its address.
+pub fn pages(records: Vec<Value>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port of this machine");
+    let address = format!("http://{}/v1/orders", listener.local_addr().expect("its address"));
+    // The thread ends with the process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let _ = page(&stream, &records);
+        }
+    });
+    address
+}
+
+fn page(mut stream: &TcpStream, records: &[Value]) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let parameter = |name: &str| -> Option<usize> {
+        let value =
+            request.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
+        value.parse().ok()
+    };
+    let (page, after) = (parameter("page").unwrap_or(1), parameter("after").unwrap_or(0));
+    let found: Vec<&Value> = records.iter().skip(after).skip((page - 1) * 8).take(8).collect();
+    let body = json!({ "items": found }).to_string();
+    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }

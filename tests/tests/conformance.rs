@@ -15,6 +15,7 @@ use kindred_plugin_crm_import as _;
 use kindred_plugin_dsp_export as _;
 use kindred_plugin_file_events as _;
 use kindred_plugin_hash_identifiers as _;
+use kindred_plugin_http_pull as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
 use kindred_plugin_postgres as _;
@@ -43,7 +44,7 @@ fn exactly_these_plugins_are_built_in() {
     assert_eq!(names, artefacts::BUILT_IN);
     assert_eq!(
         registry.names(Kind::Source),
-        ["campaign-log", "cookies", "crm-import", "file-events", "nats", "postgres"]
+        ["campaign-log", "cookies", "crm-import", "file-events", "http-pull", "nats", "postgres"]
     );
     assert_eq!(registry.names(Kind::Enrichment), ["consent", "hash-identifiers", "taxonomy"]);
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
@@ -66,6 +67,7 @@ conforms!(
     dsp_export "dsp-export",
     file_events "file-events",
     hash_identifiers "hash-identifiers",
+    http_pull "http-pull",
     lookalike "lookalike",
     nats "nats",
     postgres "postgres",
