@@ -52,6 +52,9 @@ impl Pages {
             }
             _ => None,
         };
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept")) {
+            headers.push(("accept".to_owned(), "application/json".to_owned()));
+        }
         headers.extend(login.map(|login| ("authorization".to_owned(), login)));
         Ok(Self { agent, base, headers, free_at: None })
     }
@@ -74,7 +77,7 @@ impl Pages {
     ) -> Result<(Answer, Option<Page>)> {
         let address = self.address(config, place)?;
         self.wait(config, context)?;
-        let mut request = self.agent.get(address.as_str()).header("accept", "application/json");
+        let mut request = self.agent.get(address.as_str());
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }

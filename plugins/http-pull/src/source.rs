@@ -24,8 +24,11 @@ pub struct HttpPull {
 }
 
 impl Source for HttpPull {
-    const MANIFEST: Manifest =
-        manifest!("http-pull", "reads events and attributes from a paged JSON interface", ["ordered"]);
+    const MANIFEST: Manifest = manifest!(
+        "http-pull",
+        "reads events and attributes from a paged JSON interface",
+        ["ordered", "network"]
+    );
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {

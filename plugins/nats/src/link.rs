@@ -3,7 +3,6 @@
 use crate::{options::Config, place::Place};
 use async_nats::{
     Client, ConnectErrorKind, ConnectOptions,
-    connection::State,
     jetstream::{
         self, Message,
         consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
@@ -132,15 +131,12 @@ impl Reach {
         Ok(stream)
     }
 
-    /// Connects, unless that is done, and reads on behind a place.
+    /// Connects, and reads on behind a place.
     ///
     /// # Errors
     /// As [`Reach::connect`] and [`Reach::stream`]; CONFIG for a durable consumer that reads something else.
-    pub(crate) async fn link(&self, client: Option<Client>, place: Place) -> Result<Link> {
-        let client = match client {
-            Some(client) if client.connection_state() == State::Connected => client,
-            _ => self.connect().await?,
-        };
+    pub(crate) async fn link(&self, place: Place) -> Result<Link> {
+        let client = self.connect().await?;
         let stream = self.stream(&client).await?;
         let info = stream.cached_info();
         let made_us = micros(info.created);

@@ -36,7 +36,7 @@ pub struct Nats {
 }
 
 impl Source for Nats {
-    const MANIFEST: Manifest = manifest!("nats", "reads events from a NATS JetStream stream");
+    const MANIFEST: Manifest = manifest!("nats", "reads events from a NATS JetStream stream", ["network"]);
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {
@@ -153,9 +153,8 @@ impl Nats {
         }
         let (reach, place) = (Reach::new(&self.config, &self.context), self.place);
         let context = self.context.clone();
-        let link = self
-            .runtime()?
-            .ask(Some(&context), PATIENCE * 3, async move { reach.link(None, place).await })?;
+        let link =
+            self.runtime()?.ask(Some(&context), PATIENCE * 3, async move { reach.link(place).await })?;
         if link.made_us != self.place.made_us {
             if self.place.made_us != 0 {
                 let name = &self.config.stream;

@@ -133,23 +133,25 @@ impl Shape {
                 behind(columns, std::iter::once(value).chain(key).cloned().collect())
             }
             (Phase::Changes { cursor: value, key: None }, Some((name, kind))) => {
-                let from = format!("$1::text::{}{}", type_name(kind), self.back(kind));
+                let from = format!("$1::text::{}", self.back(kind));
                 (format!("WHERE t.{} >= {from}", quoted(name)), vec![value.clone()])
             }
             _ => (String::new(), Vec::new()),
         }
     }
 
-    /// How far behind the last value of the cursor a look begins.
+    /// The type of the cursor's last value and how far behind it a look begins, so that an index still serves.
     fn back(&self, kind: &Type) -> String {
+        let name = type_name(kind);
         match *kind {
             Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::DATE => {
-                format!(" - make_interval(secs => {})", self.overlap.unwrap_or(60))
+                format!("{name} - make_interval(secs => {})", self.overlap.unwrap_or(60))
             }
-            Type::INT2 | Type::INT4 | Type::INT8 | Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8 => {
-                format!("::numeric - {}", self.overlap.unwrap_or(1000))
+            Type::INT2 | Type::INT4 | Type::INT8 => format!("int8 - {}", self.overlap.unwrap_or(1000)),
+            Type::NUMERIC | Type::FLOAT4 | Type::FLOAT8 => {
+                format!("{name} - {}", self.overlap.unwrap_or(1000))
             }
-            _ => String::new(),
+            _ => name,
         }
     }
 

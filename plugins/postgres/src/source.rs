@@ -28,7 +28,7 @@ pub struct Postgres {
 
 impl Source for Postgres {
     const MANIFEST: Manifest =
-        manifest!("postgres", "reads keys and attributes from a PostgreSQL database", ["ordered"]);
+        manifest!("postgres", "reads keys and attributes from a PostgreSQL database", ["ordered", "network"]);
     type Config = Config;
 
     fn validate(config: &Config) -> Vec<Problem> {
