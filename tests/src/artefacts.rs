@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 15] = [
+pub const BUILT_IN: [&str; 18] = [
     "campaign-log",
     "consent",
     "content-category",
@@ -22,7 +22,10 @@ pub const BUILT_IN: [&str; 15] = [
     "file-events",
     "geo",
     "hash-identifiers",
+    "http-pull",
     "lookalike",
+    "nats",
+    "postgres",
     "rules",
     "session",
     "taxonomy",

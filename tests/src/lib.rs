@@ -9,3 +9,4 @@ pub mod oracle;
 pub mod sandbox;
 pub mod scenarios;
 pub mod server;
+pub mod services;

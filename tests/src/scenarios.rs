@@ -1,6 +1,6 @@
 //! A scenario for each built-in plugin: options as an operator would write them, and data with the faults of real data.
 
-use crate::conformance::Scenario;
+use crate::{conformance::Scenario, services};
 use arrow::{
     array::{
         Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, ListBuilder, RecordBatch,
@@ -15,12 +15,12 @@ use std::{fmt::Write, sync::Arc};
 
 mod enrichments;
 
-/// The scenario of a built-in plugin.
+/// The scenario of a built-in plugin; none, and a line on standard error, where a service of this machine is missing.
 ///
 /// # Panics
 /// Where there is no plugin of this name.
-pub fn of(plugin: &str) -> Scenario {
-    match plugin {
+pub fn of(plugin: &str) -> Option<Scenario> {
+    Some(match plugin {
         "campaign-log" => campaign_log(),
         "consent" => consent(),
         "content-category" => enrichments::content_category(),
@@ -30,14 +30,17 @@ pub fn of(plugin: &str) -> Scenario {
         "file-events" => file_events(),
         "geo" => enrichments::geo(),
         "hash-identifiers" => hash_identifiers(),
+        "http-pull" => http_pull(),
         "lookalike" => lookalike(),
+        "nats" => nats()?,
+        "postgres" => postgres()?,
         "rules" => rules(),
         "session" => enrichments::session(),
         "taxonomy" => taxonomy(),
         "url" => enrichments::url(),
         "user-agent" => enrichments::user_agent(),
         other => panic!("no scenario for `{other}`; write one in tests/src/scenarios.rs"),
-    }
+    })
 }
 
 fn source(plugin: &'static str, config: Value, files: Vec<(&'static str, String)>) -> Scenario {
@@ -126,6 +129,60 @@ fn campaign_log() -> Scenario {
         "identifiers": { "cookie": "cookie" },
     });
     source("campaign-log", config, vec![("ads.csv", table)])
+}
+
+fn nats() -> Option<Scenario> {
+    let message = |row: usize| match row {
+        7 => "{ not json".into(),
+        13 => json!({ "event": "purchase" }).to_string(),
+        _ => json!({ "user": { "id": format!("u{}", row % 5) }, "event": "purchase", "total": row })
+            .to_string(),
+    };
+    let (servers, stream) = services::stream("KINDRED-CONFORMANCE", (0..30).map(message))?;
+    let config = json!({
+        "servers": servers,
+        "stream": stream,
+        "follow": false,
+        "identifiers": { "user": "user.id" },
+        "event": { "column": "event" },
+        "properties": { "total": { "type": "decimal" } },
+    });
+    Some(source("nats", config, Vec::new()))
+}
+
+fn postgres() -> Option<Scenario> {
+    let (connection, table) = services::table()?;
+    let config = json!({
+        "connection": connection,
+        "table": table,
+        "cursor": "updated_at",
+        "overlap": 0,
+        "keys": { "crm": "id", "email": "mail" },
+        "attributes": { "country": "country", "income": "income", "born": { "type": "timestamp" } },
+    });
+    Some(source("postgres", config, Vec::new()))
+}
+
+fn http_pull() -> Scenario {
+    let record = |row: u64| match row {
+        7 => json!("no object"),
+        13 => json!({ "number": row, "at": "2026-01-01" }),
+        _ => {
+            json!({ "number": row, "user": format!("u{}", row % 5), "at": "2026-01-01T12:00:00Z", "total": row })
+        }
+    };
+    let records = (1..=30).map(record).collect();
+    let config = json!({
+        "url": services::pages(records),
+        "records": "items",
+        "paging": { "by": "page", "parameter": "page", "size": 8 },
+        "cursor": { "field": "number", "parameter": "after" },
+        "identifiers": { "user": "user" },
+        "event": "order",
+        "time": "at",
+        "properties": { "total": { "type": "decimal" } },
+    });
+    source("http-pull", config, Vec::new())
 }
 
 fn hash_identifiers() -> Scenario {

@@ -18,7 +18,9 @@ impl Pages {
     fn serve(port: u16) -> Self {
         let folder = repository().join("examples/webshop/shop");
         let mut python = Command::new("python3");
-        python.args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1", "--directory"]).arg(folder);
+        python
+            .args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1", "--directory"])
+            .arg(folder);
         let child = python.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("python3 starts");
         let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {

@@ -1,0 +1,3 @@
+//! The `nats` plugin as a dynamic library; the logic is in the crate above.
+
+kindred_plugin_api::export!(source kindred_plugin_nats::Nats);

@@ -1,0 +1,3 @@
+//! The `postgres` plugin as a dynamic library; the logic is in the crate above.
+
+kindred_plugin_api::export!(source kindred_plugin_postgres::Postgres);
