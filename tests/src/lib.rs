@@ -3,8 +3,10 @@
 #![allow(clippy::expect_used, reason = "what a test cannot set up, fails it")]
 
 pub mod artefacts;
+pub mod clients;
 pub mod conformance;
 pub mod evolution;
+pub mod network;
 pub mod oracle;
 pub mod sandbox;
 pub mod scenarios;

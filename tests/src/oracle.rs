@@ -1,6 +1,6 @@
 //! Independent answers: Python scripts in `tests/oracle`, run with packages of their own in a virtual environment.
 
-use crate::sandbox::repository;
+use crate::{artefacts::target, sandbox::repository};
 use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
@@ -20,36 +20,42 @@ pub fn answers(script: &str, data: &Path) -> Option<Value> {
 
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match PYTHON.get_or_init(environment) {
-        Ok(python) => Some(python),
-        Err(why) => {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "the oracle is missing: {why}");
-            eprintln!("SKIPPED: the independent SQL answers, because {why}");
-            None
-        }
-    }
+    let environment = || environment(&target().join("oracle"), "duckdb", &["duckdb>=1.3"]);
+    available(PYTHON.get_or_init(environment), "the independent SQL answers").map(PathBuf::as_path)
 }
 
-/// The virtual environment, in the target folder, made on first use.
-fn environment() -> Result<PathBuf, String> {
-    let folder = crate::artefacts::target().join("oracle");
+/// What was found; else a line on standard error about what is left out, and with `CI=true` a failure.
+pub(crate) fn available<'a, T>(found: &'a Result<T, String>, what: &str) -> Option<&'a T> {
+    found
+        .as_ref()
+        .map_err(|why| {
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{what}: {why}");
+            eprintln!("SKIPPED: {what}, because {why}");
+        })
+        .ok()
+}
+
+/// The Python of a virtual environment that has a module, made on first use with what pip is told to install.
+pub(crate) fn environment(folder: &Path, module: &str, install: &[&str]) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
-    let works = |python: &Path| {
-        Command::new(python)
-            .args(["-c", "import duckdb"])
-            .output()
-            .is_ok_and(|output| output.status.success())
+    let works = || {
+        let import = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+        import.is_ok_and(|output| output.status.success())
     };
-    if works(&python) {
+    if works() {
         return Ok(python);
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "duckdb>=1.3"]))?;
-    if works(&python) { Ok(python) } else { Err("duckdb cannot be imported".into()) }
+    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(install))?;
+    if works() { Ok(python) } else { Err(format!("{module} cannot be imported")) }
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs a command; the error is all that it said.
+pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let output = command.output().map_err(|e| format!("{command:?} does not start: {e}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{command:?} failed: {said}")) }
+    if !output.status.success() {
+        return Err(format!("{command:?} failed: {said}"));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

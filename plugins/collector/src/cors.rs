@@ -40,6 +40,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     if let (Some(origin), Some(true)) = (origin, known) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        // Scripts see nothing of it otherwise, and come again too soon.
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     } else {
         // A pixel or the tag is for pages of other origins by its nature.
         let policy = header::HeaderName::from_static("cross-origin-resource-policy");

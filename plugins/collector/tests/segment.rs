@@ -62,6 +62,7 @@ fn a_browser_sends_text_with_its_key_inside_and_gets_a_cookie() {
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+    assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.ends_with("Secure; HttpOnly; SameSite=Lax"), "{cookie}");
     let pair = answer.cookie().unwrap().to_owned();
