@@ -143,17 +143,18 @@ impl Courier {
         Ok((self.waiting, flushed))
     }
 
-    /// What it brought, if it is back; itself, if it is not.
-    ///
-    /// # Errors
-    /// Itself.
-    #[expect(clippy::type_complexity, reason = "two outcomes of two kinds; names for them would hide which")]
-    pub fn look(self) -> Result<Result<(Pending, Flushed), Fault>, Self> {
+    /// What it brought, if it is back; that is told once.
+    pub fn look(&self) -> Option<Result<Flushed, Fault>> {
         match self.reply.try_recv() {
-            Ok(flushed) => Ok(flushed.map(|flushed| (self.waiting, flushed))),
-            Err(TryRecvError::Disconnected) => Ok(Err(lost())),
-            Err(TryRecvError::Empty) => Err(self),
+            Ok(flushed) => Some(flushed),
+            Err(TryRecvError::Disconnected) => Some(Err(lost())),
+            Err(TryRecvError::Empty) => None,
         }
+    }
+
+    /// What it set out with.
+    pub fn into_waiting(self) -> Pending {
+        self.waiting
     }
 }
 

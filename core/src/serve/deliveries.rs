@@ -81,11 +81,11 @@ impl Deliveries {
 
     fn look(&mut self, run: &mut Run<'_>, to: &Destination, courier: Courier, tried: u32) -> Result<()> {
         let fault = match courier.look() {
-            Err(courier) => {
+            None => {
                 self.0.insert(to.name.clone(), At::UnderWay(courier, tried));
                 return Ok(());
             }
-            Ok(Ok(back)) => match run.sent(to, back) {
+            Some(Ok(flushed)) => match run.sent(to, (courier.into_waiting(), flushed)) {
                 Ok(sent) => {
                     run.note(&to.name, Some(sent));
                     return Ok(());
@@ -94,7 +94,7 @@ impl Deliveries {
                 Err(Error::Plugin { fault, .. }) => *fault,
                 Err(error) => return Err(error),
             },
-            Ok(Err(fault)) => fault,
+            Some(Err(fault)) => fault,
         };
         run.note(&to.name, Some(Sent { pending: Some(fault.message.clone()), ..Sent::default() }));
         let at = if stops(to, &fault) {

@@ -15,7 +15,7 @@ mod status;
 mod view;
 
 use crate::{
-    Error, Result,
+    Result,
     config::Pipeline,
     log,
     plugin::registry::Registry,
@@ -268,9 +268,4 @@ impl Observer for Silent {
     fn stage(&self, stage: &str) {
         log::debug(stage);
     }
-}
-
-/// What a listener or its thread failed at.
-fn io(what: &str) -> impl FnOnce(std::io::Error) -> Error + use<> {
-    Error::io(what.to_owned())
 }

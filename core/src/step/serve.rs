@@ -59,19 +59,19 @@ impl Run<'_> {
     fn take_ready(&mut self, step: &mut Step, tended: &mut [Tended], look_again: Duration) -> Result<()> {
         let mut more = true;
         while std::mem::take(&mut more) && step.rounds < ROUNDS {
-            for at in 0..self.chains.len() {
+            for (at, tended) in tended.iter_mut().enumerate() {
                 match self.chains[at].0.out.try_recv() {
                     Ok(Carried::Rows(load)) => {
-                        (more, tended[at].failures) = (true, 0);
+                        (more, tended.failures) = (true, 0);
                         self.take(step, at, load)?;
                     }
-                    Ok(Carried::End) => self.pause(&mut tended[at], at, look_again),
+                    Ok(Carried::End) => self.pause(tended, at, look_again),
                     Ok(Carried::Failed { stage, instance, fault }) => {
-                        tended[at].failures += 1;
-                        let wait = back_off(tended[at].failures, &fault);
+                        tended.failures += 1;
+                        let wait = back_off(tended.failures, &fault);
                         let again = format!("opened again in {} s", wait.as_secs_f32());
                         log::error(&format!("{stage} `{instance}`: {fault}; {again}"));
-                        self.pause(&mut tended[at], at, wait);
+                        self.pause(tended, at, wait);
                     }
                     Ok(Carried::Idle) | Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
                 }

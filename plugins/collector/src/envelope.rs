@@ -108,12 +108,12 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Who a call is of, and when it was made.
+/// Who an event is of, and when it was made: as a call says it, or as a Snowplow tracker does.
 #[derive(Deserialize)]
 struct Who<'a> {
-    #[serde(borrow, rename = "userId")]
+    #[serde(borrow, rename = "userId", alias = "uid")]
     user: Option<&'a RawValue>,
-    #[serde(borrow, rename = "anonymousId")]
+    #[serde(borrow, rename = "anonymousId", alias = "duid")]
     anonymous: Option<&'a RawValue>,
     #[serde(borrow, alias = "originalTimestamp")]
     timestamp: Option<&'a RawValue>,
@@ -123,7 +123,7 @@ impl<'a> Payload<'a> {
     /// What is told of a visitor who does not consent; none of one who is not known by anything.
     pub(crate) fn denied(&self, by_cookie: bool) -> Option<Self> {
         let who = match self {
-            Self::Call { json, .. } => serde_json::from_str::<Who<'_>>(json).ok(),
+            Self::Call { json, .. } | Self::Snowplow { json } => serde_json::from_str::<Who<'_>>(json).ok(),
             _ => None,
         };
         let own = |id: Option<&RawValue>| id.and_then(text).map(|id| Cow::Owned(id.into_owned()));

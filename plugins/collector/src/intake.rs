@@ -17,6 +17,9 @@ use kindred_signals::Consent;
 use std::{borrow::Cow, sync::Arc};
 use tokio::sync::oneshot;
 
+/// The version of a consent that no signal was read for.
+const SILENCE: &str = "none";
+
 /// Events of one request on their way.
 pub(crate) struct Intake<'a> {
     app: &'a App,
@@ -83,7 +86,9 @@ impl<'a> Intake<'a> {
             self.push(&consent, payload);
         } else {
             self.denied += 1;
-            if let Some(who) = payload.denied(self.envelope.cookie.is_some()) {
+            // Who says nothing takes nothing back.
+            let said = consent.version != SILENCE;
+            if let Some(who) = payload.denied(self.envelope.cookie.is_some()).filter(|_| said) {
                 let last = self.envelope.items.last().map(|item| &item.payload);
                 // Most events of a batch are of one visitor.
                 if last != Some(&who) {
@@ -150,9 +155,9 @@ impl<'a> Intake<'a> {
             taken.cookie = cookies.set(&id, reach, domain);
             self.envelope.cookie = Some(id.into());
         }
-        if let (Some(reach), Some(cookies), Some(_)) = (reach, &self.app.cookies, &self.visit.id)
-            && self.kept == 0
-            && self.denied > 0
+        // Without anything kept, all there is are denials.
+        if let (Some(reach), Some(cookies), Some(_), 0) =
+            (reach, &self.app.cookies, &self.visit.id, self.kept + self.flawed)
         {
             let domain = self.site.cookie_domain.as_deref().filter(|_| reach == Reach::Site);
             taken.cookie = cookies.forget(reach, domain);

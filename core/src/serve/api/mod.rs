@@ -5,8 +5,8 @@ mod access;
 mod changes;
 mod profiles;
 
-use super::{ask::Asker, io, status::Status, view::View};
-use crate::{Result, config::Serve};
+use super::{ask::Asker, status::Status, view::View};
+use crate::{Error, Result, config::Serve};
 use access::{Access, Bearer};
 use axum::{
     Json, Router,
@@ -98,8 +98,9 @@ impl Api {
     ) -> Result<Self> {
         let access = Arc::new(Access::new(options));
         let shared = Shared { view: view.clone(), status: status.clone(), asker: asker.clone(), access };
-        let listener = Listener::bind(&*options.listen).map_err(io(&options.listen))?;
-        let serving = listener.serve(router(shared), &Limits::default(), 1).map_err(io(&options.listen))?;
+        let listener = Listener::bind(&*options.listen).map_err(Error::io(&options.listen))?;
+        let serving =
+            listener.serve(router(shared), &Limits::default(), 1).map_err(Error::io(&options.listen))?;
         Ok(Self(serving))
     }
 
