@@ -8,7 +8,7 @@
 )]
 
 use kindred_core::store::Store;
-use kindred_tests::{sandbox::Sandbox, server::Server};
+use kindred_tests::{network::port, sandbox::Sandbox, server::Server};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -47,7 +47,7 @@ listen = "127.0.0.1:0"
 
 /// A pipeline with a port that nobody has.
 fn sandbox() -> (Sandbox, u16) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = port();
     let sandbox = Sandbox::new();
     sandbox.write("pipeline.toml", PIPELINE.replace("PORT", &port.to_string()));
     (sandbox, port)
