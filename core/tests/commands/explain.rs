@@ -82,7 +82,7 @@ fn without_consent_there_is_nothing_to_wait_for() {
     assert_eq!((&anna["member"], &anna["consent"]), (&json!(false), &json!(false)));
     assert_eq!((&anna["since"], &anna["until"]), (&json!(null), &json!(null)));
     let (said, _) = shop.text(&["explain", "pipeline.toml", "coat-lookers", "cookie:anna"]);
-    assert!(said.contains("✗ consent: denied 2026-01-21T00:00:00Z"), "{said}");
+    assert!(said.contains("✗ consent: denied since 2026-01-21T00:00:00Z"), "{said}");
 }
 
 #[test]
