@@ -8,6 +8,7 @@ use kindred_core::plugin::{
     lock::Lock,
     registry::Registry,
 };
+use kindred_plugin_api::manifest::ABI;
 use kindred_tests::artefacts;
 use object::{Object, ObjectSection, ObjectSymbol};
 use serde_json::json;
@@ -127,16 +128,17 @@ fn a_library_that_aborts_on_panic_is_refused() {
 
 #[test]
 fn another_major_is_refused_with_both_versions() {
-    let newer = with_manifest(&faulty(), |text| text.replace("\"abi\":\"1.1\"", "\"abi\":\"2.0\""));
+    let own = format!("\"abi\":\"{ABI}\"");
+    let newer = with_manifest(&faulty(), |text| text.replace(&own, "\"abi\":\"2.0\""));
     let placed = place(&newer);
     let error = library::load(&placed.path, None).unwrap_err();
     assert_eq!(error.refusal, Refusal::OtherMajor { found: "2.0".into() });
     let line = format!(
-        "library `{}` is built for version 2.0 of the plugin boundary, this host has 1.1",
+        "library `{}` is built for version 2.0 of the plugin boundary, this host has {ABI}",
         placed.path.display()
     );
     assert_eq!(error.to_string(), line);
-    assert_eq!(error.help().as_deref(), Some("build it with kindred-plugin-api 1.1"));
+    assert_eq!(error.help(), Some(format!("build it with kindred-plugin-api {ABI}")));
 }
 
 #[test]
