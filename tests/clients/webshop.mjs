@@ -57,11 +57,12 @@ await tab.goto(at("coats"));
 seen.again_ms = await banner(tab, true, 10_000);
 await tab.close();
 
-// Changes their mind: the banner goes without a reload.
+// Changes their mind: the banner goes without a reload, and does not come back with one.
 await yes.page.click("#again");
 await yes.page.click("#no");
-await yes.page.goto(at("coats"));
 seen.gone_ms = await banner(yes.page, false, 10_000);
+await yes.page.goto(at("coats"));
+await yes.page.waitForTimeout(1500);
 seen.hidden = await yes.page.isHidden("#banner");
 
 // Refuses from the start, and does the same.

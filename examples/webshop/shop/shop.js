@@ -47,10 +47,14 @@ function show() {
   if (!shelf.length) find("goods").textContent = "Choose a shelf above.";
 }
 
-// What the page says to who is in an audience. The cookie says who asks; a page cannot read it.
+// What the page says to who is in an audience. The cookie says who asks; a page cannot read it. Of several answers under way
+// the one that was asked for last counts.
+let asked = 0;
 async function personalise() {
-  const answer = await fetch(`${profiles}/v1/profiles/me?key=${key}`, { credentials: "include" });
-  banner(answer.ok ? (await answer.json()).segments : []);
+  const own = ++asked;
+  const answer = await fetch(`${profiles}/v1/profiles/me?key=${key}`, { credentials: "include" }).catch(() => null);
+  const segments = answer?.ok ? (await answer.json()).segments : [];
+  if (own === asked) banner(segments);
 }
 
 function banner(segments) {
@@ -61,10 +65,13 @@ function banner(segments) {
 
 function listen() {
   const changes = new EventSource(`${profiles}/v1/profiles/me/changes?key=${key}`, { withCredentials: true });
+  // What changed before the connection stood is told to nobody: ask once it stands.
+  changes.onopen = personalise;
   changes.addEventListener("enter", personalise);
   changes.addEventListener("exit", personalise);
-  // The profile may be known only since the last event: ask again, and listen again.
-  changes.onerror = () => { changes.close(); setTimeout(listen, 500); };
+  changes.addEventListener("missed", personalise);
+  // A visitor who is not known yet, or not any more: ask again, and listen again.
+  changes.onerror = () => { changes.close(); personalise(); setTimeout(listen, 500); };
 }
 
 function tag() {
@@ -80,5 +87,5 @@ find("again").onclick = () => find("consent").showModal();
 if (!consent.said()) find("consent").showModal();
 show();
 tag();
-personalise().catch(() => {});
+personalise();
 listen();

@@ -61,6 +61,8 @@
     identify: function (user, traits) { add({ type: "identify", userId: user, traits: traits || {} }); }
   };
   function go() { if (!ready) { ready = true; flush(); } }
+  /* A mind that is changed is told at once, with no event: who takes consent back may not come again. */
+  function changed() { if (ready) calls.identify(); }
   function consents() {
     var open = 0;
     function heard() { if (--open <= 0) go(); }
@@ -71,16 +73,17 @@
         if (!ok || tc.eventStatus === "cmpuishown") return;
         consent.gdpr = tc.gdprApplies ? 1 : 0;
         consent.gdpr_consent = tc.tcString || "";
-        if (!once) { once = 1; heard(); }
+        if (!once) { once = 1; heard(); } else if (tc.eventStatus === "useractioncomplete") changed();
       });
     });
     ask("__gpp", function (api) {
       var once;
       function read(ping) {
         if (!ping || !ping.gppString) return;
+        var other = once && consent.gpp !== ping.gppString;
         consent.gpp = ping.gppString;
         consent.gpp_sid = (ping.applicableSections || []).join(",");
-        if (!once) { once = 1; heard(); }
+        if (!once) { once = 1; heard(); } else if (other) changed();
       }
       api("addEventListener", function (event) { if (event && event.pingData && event.pingData.signalStatus === "ready") read(event.pingData); });
       api("ping", function (ping) { if (ping && ping.signalStatus === "ready") read(ping); });

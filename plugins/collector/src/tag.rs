@@ -98,6 +98,9 @@ mod tests {
             "the same again, with the same ids, after a failure"
         );
         assert_eq!(lines[3], serde_json::json!({ "stored": null }));
-        assert_eq!(lines[4]["beacon"]["batch"][0]["event"], "late");
+        let told = &lines[4]["body"]["batch"][0];
+        assert_eq!(told["type"], "identify", "a mind that was changed is told with no event");
+        assert_eq!((&told["userId"], &told["context"]["consent"]["gdpr_consent"]), (&().into(), &"CQ".into()));
+        assert_eq!(lines[5]["beacon"]["batch"][0]["event"], "late");
     }
 }

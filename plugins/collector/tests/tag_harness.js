@@ -52,6 +52,8 @@ say({ "sent before consent": sent.length });
 consented();
 run();
 say({ stored: storage.kindred_queue || null });
+consented();
+run();
 page.kindred("track", "late");
 listeners.pagehide();
 function TAG() {
