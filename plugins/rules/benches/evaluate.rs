@@ -4,10 +4,11 @@
 use arrow::{
     array::{
         Array, ArrayRef, BooleanArray, DictionaryArray, Int64Array, ListArray, RecordBatch, StringArray,
-        StructArray, TimestampMicrosecondArray, UInt32Array,
+        StructArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
     },
     buffer::OffsetBuffer,
-    datatypes::{Field, Fields, Schema, UInt32Type},
+    compute::cast,
+    datatypes::{DataType, Field, Fields, Schema, UInt8Type, UInt32Type},
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kindred_plugin_api::{Context, Result, Segment, Segmentation};
@@ -139,21 +140,27 @@ fn batch(random: &mut Random) -> RecordBatch {
         offsets.push(times.len() as i32);
     }
     let names: Vec<usize> = (0..EVENTS).map(|_| random.name()).collect();
-    let mut numbers = |those: [&str; 4], bound: usize| -> ArrayRef {
+    // As narrow as a store keeps them.
+    let mut numbers = |those: [&str; 4], bound: usize, kind: DataType| -> ArrayRef {
         let held = |at: usize| those.contains(&NAMES[names[at]].0);
-        Arc::new((0..EVENTS).map(|at| held(at).then(|| random.below(bound) as i64)).collect::<Int64Array>())
+        let wide: Int64Array =
+            (0..EVENTS).map(|at| held(at).then(|| random.below(bound) as i64)).collect();
+        match cast(&wide, &kind) {
+            Ok(numbers) => numbers,
+            Err(error) => panic!("{error}"),
+        }
     };
-    let price = numbers(["product_view", "add_to_cart", "checkout", "purchase"], 30_000);
-    let campaign = numbers(["impression", "click", "email_open", ""], 200);
+    let price = numbers(["product_view", "add_to_cart", "checkout", "purchase"], 30_000, DataType::Int16);
+    let campaign = numbers(["impression", "click", "email_open", ""], 200, DataType::UInt8);
     let categories: Vec<String> = (0..30).map(|at| format!("c{at}")).collect();
     let categories: Vec<&str> = categories.iter().map(String::as_str).collect();
     let events = structs(vec![
         ("event_time", stamps(times)),
-        ("event", coded(names.iter().copied(), &NAMES.map(|(name, _)| name))),
-        ("category", coded((0..EVENTS).map(|_| random.below(30)), &categories)),
+        ("event", narrow(names.iter().copied(), &NAMES.map(|(name, _)| name))),
+        ("category", narrow((0..EVENTS).map(|_| random.below(30)), &categories)),
         ("price", price),
         ("campaign_id", campaign),
-        ("device", coded((0..EVENTS).map(|_| random.below(4)), &["mobile", "desktop", "tablet", "ctv"])),
+        ("device", narrow((0..EVENTS).map(|_| random.below(4)), &["mobile", "desktop", "tablet", "ctv"])),
     ]);
     let item = Arc::new(Field::new("item", events.data_type().clone(), false));
     let list = ListArray::new(item, OffsetBuffer::new(offsets.into()), Arc::new(events), None);
@@ -182,6 +189,11 @@ fn batch(random: &mut Random) -> RecordBatch {
 fn coded(codes: impl Iterator<Item = usize>, values: &[&str]) -> ArrayRef {
     let keys = UInt32Array::from_iter_values(codes.map(|code| code as u32));
     Arc::new(DictionaryArray::<UInt32Type>::new(keys, Arc::new(StringArray::from(values.to_vec()))))
+}
+
+fn narrow(codes: impl Iterator<Item = usize>, values: &[&str]) -> ArrayRef {
+    let keys = UInt8Array::from_iter_values(codes.map(|code| code as u8));
+    Arc::new(DictionaryArray::<UInt8Type>::new(keys, Arc::new(StringArray::from(values.to_vec()))))
 }
 
 fn stamps(values: Vec<i64>) -> ArrayRef {
