@@ -8,7 +8,7 @@ use crate::{
     calendar::{DAY_US, Zone},
     kernel::compare_floats,
     logic::Bits,
-    vector::{Numbers, Vector},
+    vector::{Narrow, Numbers, Vector, narrow},
 };
 use arrow::datatypes::ArrowNativeType;
 use std::{cmp::Ordering, ops::Range};
@@ -48,13 +48,16 @@ impl View<'_> {
             (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(out),
             (Function::CountDistinctDays, _, Vector::Ints(out)) => self.count_days(out),
             (Function::DaysSince, _, Vector::Ints(out)) => self.age(out),
-            (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => self.sum_ints(column, out),
+            (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => match &column.narrow {
+                Some(narrow) => narrow!(narrow, values => self.sum_ints(|event| i64::from(values[event]), out)),
+                None => self.sum_ints(|event| column.values[event], out),
+            },
             (Function::Sum, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {
                 let (sum, count) = self.sum_floats(column, events);
                 (count > 0 && !sum.is_nan()).then_some(sum)
             }),
             (Function::Avg, Some(Vector::Ints(column)), Vector::Floats(out)) => self.each(out, |events| {
-                let (sum, count) = self.wide_sum(column, events);
+                let (sum, count) = self.wide_sum(&|event| column.values[event], events);
                 (count > 0).then(|| sum as f64 / count as f64)
             }),
             (Function::Avg, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {
@@ -86,7 +89,11 @@ impl View<'_> {
         // Walking an event costs a fraction of looking a list up.
         if self.mask.total() < 4 * rows {
             values.resize(rows, 0);
-            self.mask.each(|event| values[self.rows[event] as usize] += 1);
+            self.each_of_row(|_, row, before| {
+                let count = before.map_or(1, |count| count + 1);
+                values[row] = count;
+                count
+            });
         } else {
             values.extend(self.lists.iter().map(|&list| self.mask.count(range(list)) as i64));
         }
@@ -114,11 +121,11 @@ impl View<'_> {
         out.valid.fill(rows, true);
         let Some(zone) = self.zone else { return };
         if zone.is_utc() {
-            let mut last = (NONE, 0);
-            return self.mask.each(|event| {
-                let day = (self.rows[event], self.times[event].div_euclid(DAY_US));
-                values[day.0 as usize] += i64::from(day != last);
-                last = day;
+            return self.each_of_row(|event, row, before| {
+                let day = self.times[event].div_euclid(DAY_US);
+                let days = before.map_or(1, |(last, days)| days + i64::from(day != last));
+                values[row] = days;
+                (day, days)
             });
         }
         let mut day = 0..0;
@@ -139,7 +146,7 @@ impl View<'_> {
         });
     }
 
-    fn sum_ints(&self, column: &Numbers<i64>, out: &mut Numbers<i64>) {
+    fn sum_ints(&self, value: impl Fn(usize) -> i64, out: &mut Numbers<i64>) {
         let rows = self.lists.len();
         let values = out.values.clear();
         values.resize(rows, 0);
@@ -147,17 +154,32 @@ impl View<'_> {
         let mut fits = true;
         self.mask.each(|event| {
             let row = self.rows[event] as usize;
-            let (sum, over) = values[row].overflowing_add(column.values[event]);
+            let (sum, over) = values[row].overflowing_add(value(event));
             values[row] = sum;
             fits &= !over;
             out.valid.set(row);
         });
         if !fits {
             self.each(out, |events| {
-                let (sum, count) = self.wide_sum(column, events);
+                let (sum, count) = self.wide_sum(&value, events);
                 if count > 0 { i64::try_from(sum).ok() } else { None }
             });
         }
+    }
+
+    /// Shows each event that matters with its row, and what `see` answered for the one before it in that row. That is kept
+    /// here, because reading back what was just written costs more than all the rest.
+    #[inline(always)]
+    fn each_of_row<S: Copy>(&self, mut see: impl FnMut(usize, usize, Option<S>) -> S) {
+        let (mut last, mut state) = (NONE, None);
+        self.mask.each(
+            #[inline(always)]
+            |event| {
+                let row = self.rows[event];
+                state = Some(see(event, row as usize, state.filter(|_| row == last)));
+                last = row;
+            },
+        );
     }
 
     fn each<T: ArrowNativeType>(
@@ -169,8 +191,8 @@ impl View<'_> {
     }
 
     /// Wide enough for any number of integers.
-    fn wide_sum(&self, column: &Numbers<i64>, events: Range<usize>) -> (i128, usize) {
-        let add = |(sum, count), event: usize| (sum + i128::from(column.values[event]), count + 1);
+    fn wide_sum(&self, value: &impl Fn(usize) -> i64, events: Range<usize>) -> (i128, usize) {
+        let add = |(sum, count), event: usize| (sum + i128::from(value(event)), count + 1);
         self.mask.ones(events).fold((0, 0), add)
     }
 
@@ -234,7 +256,11 @@ impl View<'_> {
     fn count_bits(&self, bit: impl Fn(usize) -> u64, bits: &mut Vec<u64>, out: &mut Numbers<i64>) {
         bits.clear();
         bits.resize(self.lists.len(), 0);
-        self.mask.each(|event| bits[self.rows[event] as usize] |= bit(event));
+        self.each_of_row(|event, row, before| {
+            let seen = before.unwrap_or_default() | bit(event);
+            bits[row] = seen;
+            seen
+        });
         out.values.clear().extend(bits.iter().map(|seen| i64::from(seen.count_ones())));
         out.valid.fill(bits.len(), true);
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     aggregate::{Scratch, Span, View, range},
-    ast::CompareOp,
+    ast::{CompareOp, Function, Literal},
     audience::Known,
     compile::{Call, Program, Steps},
     graph::{Id, Leaf, Node},
@@ -41,6 +41,8 @@ pub(crate) struct Evaluator {
     cut_by: Vec<Vec<usize>>,
     /// Comparisons of an age with a number.
     ages: Vec<(CompareOp, Id, Id)>,
+    /// Per node over events, whether whole numbers are looked at in 64 bits whatever bits they come in.
+    wide: Vec<bool>,
     pub(crate) events: Vec<Vector>,
     pub(crate) profiles: Vec<Vector>,
     masks: Vec<Bits>,
@@ -92,6 +94,7 @@ impl Evaluator {
             cut_of: program.calls.iter().map(place).collect(),
             cut_by,
             ages: ages.collect(),
+            wide: wide(&program),
             events: program.events.vectors(),
             profiles: program.profiles.vectors(),
             masks: vec![Bits::default(); program.masks.len()],
@@ -120,7 +123,7 @@ impl Evaluator {
 
     /// Which segments hold for each row, and until when.
     pub(crate) fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated> {
-        self.run(batch)?;
+        self.compute(batch, None, false)?;
         self.find_next_change(batch);
         // By profile, from bits by segment: how many each has, where its own begin, and then their ordinals.
         let mut ends = vec![0_i32; batch.num_rows()];
@@ -156,22 +159,22 @@ impl Evaluator {
         finder.find(&steps, &self.times, list, within_us).map(<[usize]>::to_vec)
     }
 
-    /// Computes every node for a batch.
+    /// Computes every node for a batch, so that all of them can be shown.
     pub(crate) fn run(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.compute(batch, None)
+        self.compute(batch, None, true)
     }
 
     /// Computes the values that the figures are about, and what they need.
     pub(crate) fn run_census(&mut self, batch: &RecordBatch) -> Result<()> {
         let wanted = self.census.clone();
-        self.compute(batch, Some(&wanted))
+        self.compute(batch, Some(&wanted), false)
     }
 
-    fn compute(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>) -> Result<()> {
+    fn compute(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>, shown: bool) -> Result<()> {
         let as_of = as_of(batch)?;
         self.as_of = as_of;
         if !self.cuts.is_empty() {
-            self.read_events(batch, wanted)?;
+            self.read_events(batch, wanted, shown)?;
             self.cut(as_of, wanted);
         }
         let Self {
@@ -192,10 +195,10 @@ impl Evaluator {
             ..
         } = self;
         let some = wanted.map(|wanted| &wanted.profiles[..]);
-        program.profiles.run(batch.num_rows(), some, known, profiles, table, |leaf, out| match leaf {
-            Leaf::Column(index) => out.load(batch.column(*index)),
+        program.profiles.run(batch.num_rows(), some, known, profiles, table, |_, leaf, out| match leaf {
+            Leaf::Column(index) => out.load(batch.column(*index), true),
             Leaf::Member(index) => {
-                out.load(batch.column(*index))?;
+                out.load(batch.column(*index), true)?;
                 if let Vector::Bools(bools) = out {
                     bools.settle_total();
                 }
@@ -242,6 +245,20 @@ impl Evaluator {
             }
         })
     }
+}
+
+/// Per node over events, whether something looks at its values as they are: comparisons with whole numbers and sums take
+/// them in as few bits as they come in.
+fn wide(program: &Program) -> Vec<bool> {
+    let mut wide = vec![false; program.events.nodes().count()];
+    for node in program.events.nodes() {
+        if !matches!(node, Node::CompareLiteral(_, _, Literal::Int(_) | Literal::Time(_)) | Node::Is(..)) {
+            node.operands().for_each(|id| wide[id] = true);
+        }
+    }
+    let others = program.calls.iter().filter(|call| call.function != Function::Sum);
+    others.filter_map(|call| call.column).for_each(|column| wide[column] = true);
+    wide
 }
 
 /// The moment asked about, the same in all rows; any for a batch with none.

@@ -56,7 +56,7 @@ pub(crate) enum TextTest {
 
 impl Node {
     /// The nodes that it is computed from.
-    fn operands(&self) -> impl Iterator<Item = Id> {
+    pub(crate) fn operands(&self) -> impl Iterator<Item = Id> {
         let (parts, branches, last): (&[Id], &[Branch], Option<Id>) = match self {
             Self::Leaf(_) | Self::Literal(_) => (&[], &[], None),
             Self::And(parts) | Self::Or(parts) => (parts, &[], None),
@@ -148,13 +148,13 @@ impl Graph {
         known: &[Known],
         vectors: &mut [Vector],
         table: &mut Vec<bool>,
-        mut read: impl FnMut(&Leaf, &mut Vector) -> Result<()>,
+        mut read: impl FnMut(Id, &Leaf, &mut Vector) -> Result<()>,
     ) -> Result<()> {
         let wanted = |id: &usize| wanted.is_none_or(|wanted| wanted[*id]);
         for (id, (node, _)) in self.nodes.iter().enumerate().filter(|(id, _)| wanted(id)) {
             let (done, rest) = vectors.split_at_mut(id);
             match (node, &mut rest[0]) {
-                (Node::Leaf(leaf), out) => read(leaf, out)?,
+                (Node::Leaf(leaf), out) => read(id, leaf, out)?,
                 (Node::Case { branches, otherwise }, out) => {
                     case::choose(rows, branches, *otherwise, done, out);
                 }

@@ -98,6 +98,12 @@ impl Bits {
         }
     }
 
+    /// Whether the row behind each that is set is set in the other, which may have a row more.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        let next = other.words.iter().skip(1).chain([&0]);
+        self.words.iter().zip(other.words.iter().zip(next)).all(|(set, (here, next))| set & !(here >> 1 | next << 63) == 0)
+    }
+
     /// Replaces all bits by one value.
     pub(crate) fn fill(&mut self, len: usize, value: bool) {
         self.words.clear();
@@ -166,7 +172,7 @@ impl Bits {
     }
 
     /// Every row that is set, ascending.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn each(&self, mut see: impl FnMut(usize)) {
         for (index, &word) in self.words.iter().enumerate() {
             let mut word = word;
@@ -351,6 +357,15 @@ mod tests {
             found.pack_each(&left, |a| a > 0);
             prop_assert_eq!(found.ones(0..values.len()).collect::<Vec<_>>(),
                 (0..values.len()).filter(|&row| left[row] > 0).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn the_row_behind_is_looked_for_across_words(
+            sets in proptest::collection::vec((proptest::bool::weighted(0.1), proptest::bool::weighted(0.97)), 1..300),
+        ) {
+            let (left, right): (Vec<bool>, Vec<bool>) = sets.into_iter().unzip();
+            let expected = (0..left.len() - 1).all(|row| !left[row] || right[row + 1]);
+            proptest::prop_assert_eq!(bits(&left[..left.len() - 1]).is_before(&bits(&right)), expected);
         }
 
         #[test]

@@ -79,11 +79,12 @@ impl Vector {
         }
     }
 
-    /// Refills it from an Arrow column.
+    /// Refills it from an Arrow column. Whole numbers that come in fewer bits are made 64 bits only where they are `wide`;
+    /// else they are in `narrow` alone.
     ///
     /// # Errors
     /// A permanent fault when the column is not of the type that the vector was made for.
-    pub(crate) fn load(&mut self, array: &dyn Array) -> Result<()> {
+    pub(crate) fn load(&mut self, array: &dyn Array, wide: bool) -> Result<()> {
         match (self, array.data_type()) {
             (Self::Bools(out), DataType::Boolean) => {
                 let array = array.as_boolean();
@@ -97,7 +98,7 @@ impl Vector {
                 out.load(array.as_primitive::<Int64Type>().values(), array.nulls());
             }
             (Self::Ints(out), kind) if kind.is_integer() && *kind != DataType::UInt64 => {
-                out.load_narrow(Narrow::of(array)?, array.nulls());
+                out.load_narrow(Narrow::of(array)?, array.nulls(), wide);
             }
             (Self::Ints(out), DataType::Timestamp(..)) => {
                 out.load(array.as_primitive::<TimestampMicrosecondType>().values(), array.nulls());
@@ -132,8 +133,8 @@ impl Vector {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Bools(bools) => bools.yes.len(),
-            Self::Ints(numbers) => numbers.values.len(),
-            Self::Floats(numbers) => numbers.values.len(),
+            Self::Ints(numbers) => numbers.valid.len(),
+            Self::Floats(numbers) => numbers.valid.len(),
             Self::Texts(texts) => texts.valid.len(),
         }
     }
@@ -224,16 +225,16 @@ impl Narrow {
 }
 
 impl Numbers<i64> {
-    fn load_narrow(&mut self, narrow: Narrow, nulls: Option<&NullBuffer>) {
+    fn load_narrow(&mut self, narrow: Narrow, nulls: Option<&NullBuffer>, wide_too: bool) {
         let wide_values = self.values.own();
         narrow!(&narrow, values => {
-            wide_values.resize(values.len(), 0);
+            load_valid(&mut self.valid, nulls, values.len());
+            wide_values.resize(if wide_too { values.len() } else { 0 }, 0);
             wide(
                 #[inline(always)]
                 || wide_values.iter_mut().zip(values.iter()).for_each(|(to, value)| *to = i64::from(*value)),
             );
         });
-        load_valid(&mut self.valid, nulls, wide_values.len());
         self.narrow = Some(narrow);
     }
 }

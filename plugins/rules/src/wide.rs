@@ -15,6 +15,12 @@ pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) fn pack(words: &mut [u64], bytes: impl Fn(usize, &mut [u8; 64])) {
     match Arch::new() {
         #[cfg(target_arch = "x86_64")]
+        Arch::V4(simd) => pulp::Simd::vectorize(
+            simd,
+            #[inline(always)]
+            || fill(words, bytes, |bytes| simd.avx512bw._mm512_movepi8_mask(pulp::cast(*bytes))),
+        ),
+        #[cfg(target_arch = "x86_64")]
         Arch::V3(simd) => pulp::Simd::vectorize(
             simd,
             #[inline(always)]

@@ -14,12 +14,17 @@ use std::ops::Range;
 
 impl Evaluator {
     /// Bits of the events that each call is about.
-    pub(super) fn read_events(&mut self, batch: &RecordBatch, wanted: Option<&Wanted>) -> Result<()> {
+    pub(super) fn read_events(
+        &mut self,
+        batch: &RecordBatch,
+        wanted: Option<&Wanted>,
+        shown: bool,
+    ) -> Result<()> {
         let rows = self.read_lists(batch)?;
-        let Self { program, events, masks, owned, table, .. } = self;
+        let Self { program, events, masks, owned, table, wide, .. } = self;
         let some = wanted.map(|wanted| &wanted.events[..]);
-        program.events.run(rows.len(), some, &[], events, table, |leaf, out| match leaf {
-            Leaf::Column(index) => out.load(rows.column(*index)),
+        program.events.run(rows.len(), some, &[], events, table, |id, leaf, out| match leaf {
+            Leaf::Column(index) => out.load(rows.column(*index), shown || wide[id]),
             other => unreachable!("{other:?} is not of an event"),
         })?;
         let mut present = Bits::default();
@@ -53,11 +58,14 @@ impl Evaluator {
         }
         self.times = times.values().clone();
         let times = &self.times[..];
-        let full = || self.lists.iter().filter(|(start, end)| start < end);
-        let first = full().map(|&(start, _)| times[start as usize]).min().unwrap_or(i64::MAX);
-        let last = full().map(|&(_, end)| times[end as usize - 1]).max().unwrap_or(i64::MIN);
-        // Events of nobody may have any order, and any row.
-        let sorted = self.ticks.load(times, &self.rows, first, last)
+        let (mut first, mut last) = (i64::MAX, i64::MIN);
+        for list in self.lists.iter().map(|&list| &times[range(list)]) {
+            if let (Some(earliest), Some(latest)) = (list.first(), list.last()) {
+                (first, last) = (first.min(*earliest), last.max(*latest));
+            }
+        }
+        // Events of nobody may have any order.
+        let sorted = self.ticks.load(times, &self.starts, first, last)
             || self.lists.iter().all(|&list| times[range(list)].is_sorted());
         if !sorted {
             return Err(Fault::data("event-order", "the events of a profile do not ascend by time"));

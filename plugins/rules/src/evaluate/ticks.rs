@@ -7,6 +7,8 @@ use crate::{logic::Bits, wide::wide};
 #[derive(Debug, Default)]
 pub(super) struct Ticks {
     ticks: Vec<u16>,
+    /// Rows before one that is earlier.
+    descents: Bits,
     first: i64,
     last: i64,
     /// A step has two to this many microseconds.
@@ -15,28 +17,19 @@ pub(super) struct Ticks {
 
 impl Ticks {
     /// Reads times of which those that matter lie from `first` to `last`. Answers whether each is at least the one before
-    /// it where both are of one row.
-    pub(super) fn load(&mut self, times: &[i64], rows: &[u32], first: i64, last: i64) -> bool {
+    /// it where that is of the same list; `starts` has the first row of each.
+    pub(super) fn load(&mut self, times: &[i64], starts: &Bits, first: i64, last: i64) -> bool {
         let range = last.wrapping_sub(first).cast_unsigned();
         let shift = (u64::BITS - range.leading_zeros()).saturating_sub(u16::BITS);
         (self.first, self.last, self.shift) = (first, last, shift);
         self.ticks.resize(times.len(), 0);
-        let ticks = &mut self.ticks;
+        let Self { ticks, descents, .. } = self;
         wide(
             #[inline(always)]
             || ticks.iter_mut().zip(times).for_each(|(to, time)| *to = tick(*time, first, shift)),
         );
-        let pairs = times.iter().zip(rows).zip(times.iter().skip(1).zip(rows.iter().skip(1)));
-        let mut descents = 0;
-        wide(
-            #[inline(always)]
-            || {
-                for ((before, row_before), (time, row)) in pairs {
-                    descents |= u64::from(time < before) & u64::from(row == row_before);
-                }
-            },
-        );
-        descents == 0
+        descents.pack_pairs(times.get(1..).unwrap_or_default(), times, |time, before| time < before);
+        descents.is_before(starts)
     }
 
     /// The latest time that matters.
@@ -91,7 +84,9 @@ mod tests {
             let (times, rows): (Vec<i64>, Vec<u32>) = times.into_iter().unzip();
             let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
             let mut ticks = Ticks::default();
-            let sorted = ticks.load(&times, &rows, first, last);
+            let mut starts = Bits::default();
+            starts.pack(times.len(), |at| at == 0 || rows[at] != rows[at - 1]);
+            let sorted = ticks.load(&times, &starts, first, last);
             prop_assert_eq!(sorted, (1..times.len()).all(|at| rows[at] != rows[at - 1] || times[at] >= times[at - 1]));
             let (mut out, mut ties) = (Bits::default(), Bits::default());
             for moment in moments.into_iter().chain(times.iter().copied()) {
