@@ -35,7 +35,7 @@ const TOGETHER: u32 = 65_536;
 /// The file is written anew when profiles that are not in it as they are come to more than this part of it.
 const SMALL: u64 = 8;
 /// So many records are read from the database as quickly.
-const FEW: u32 = 1_024;
+const FEW: u32 = 64;
 const META: &str = "attribute-columns";
 
 /// What is known of one profile.

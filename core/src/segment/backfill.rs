@@ -7,7 +7,7 @@ use crate::{Result, profile::batch::Moment, store::Store};
 use roaring::RoaringBitmap;
 
 /// Profiles of a part: some tenths of a second.
-const PART: u64 = 262_144;
+pub(super) const PART: u64 = 262_144;
 
 /// One group's new definitions on their way.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Segments {
         self.backfill.as_ref().map(|backfill| (backfill.all - backfill.left.len(), backfill.all))
     }
 
+    /// Has an evaluation ask so many profiles about new definitions.
+    pub fn ask_at_once(&mut self, profiles: u64) {
+        self.part = profiles;
+    }
+
     /// Begins with the lowest group that has a new definition, unless one is under way.
     pub(super) fn begin_backfill(&mut self, store: &Store) {
         if self.backfill.is_none()
@@ -58,7 +63,7 @@ impl Segments {
 
     /// Asks a part of everybody, group by group, and puts in place what is complete.
     pub(super) fn go_on_with_backfill(&mut self, store: &mut Store, moment: Moment) -> Result<()> {
-        let mut part = PART;
+        let mut part = self.part;
         while let Some(backfill) = &mut self.backfill {
             let asked: RoaringBitmap = backfill.left.iter().take(part as usize).collect();
             part -= asked.len();

@@ -86,8 +86,9 @@ pub struct Segments {
     changed: BTreeMap<String, bool>,
     /// Segments whose members are not of today's definition.
     stale: BTreeSet<String>,
-    /// New definitions that are on their way.
+    /// New definitions that are on their way, and how many profiles an evaluation asks about them.
     backfill: Option<Backfill>,
+    part: u64,
     /// Stored segments that are not in the pipeline any more.
     gone: Vec<Vec<u8>>,
     /// Read when they are first asked for: a command that only looks does not wait for them.
@@ -151,6 +152,7 @@ impl Segments {
             changed: BTreeMap::new(),
             stale,
             backfill: None,
+            part: backfill::PART,
             gone,
             timers: None,
             engine: None,
