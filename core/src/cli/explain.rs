@@ -55,7 +55,7 @@ pub(super) fn explain(registry: &Registry, options: &Options, json: bool) -> Out
     let Some(segment) = pipeline.segments.iter().find(|s| s.name == options.segment) else {
         return Err(super::unknown_segment(&options.segment));
     };
-    let mut store = Store::existing(&pipeline.store)?;
+    let mut store = Store::look(&pipeline.store)?;
     let now = moment(&pipeline, &store);
     let moment = Moment { as_of_us: options.as_of.unwrap_or(now.as_of_us), ..now };
     let Some(profile) = store.identity.find(&store.tables, namespace, value)? else {

@@ -1,4 +1,5 @@
-//! Progress on standard error: a line with rows/s while work goes on, nothing where nobody looks.
+//! Progress on standard error: a line with rows/s while work goes on, or with profiles while new definitions are evaluated
+//! for everybody; nothing where nobody looks.
 
 use crate::{log, step::Observer};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
@@ -15,15 +16,7 @@ impl Progress {
             ProgressBar::hidden()
         } else {
             let bar = ProgressBar::new(0);
-            let line =
-                "{spinner} {msg:<15} {human_pos} rows  {rate} rows/s  {wide_bar} {percent}%  {elapsed}";
-            if let Ok(style) = ProgressStyle::with_template(line) {
-                let rate = |state: &ProgressState, out: &mut dyn Write| {
-                    // What cannot be written to a progress line is not worth an error.
-                    let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
-                };
-                bar.set_style(style.with_key("rate", rate));
-            }
+            count(&bar, "rows");
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         };
@@ -33,8 +26,30 @@ impl Progress {
     }
 }
 
+/// What the line counts.
+fn count(bar: &ProgressBar, what: &str) {
+    let line = format!(
+        "{{spinner}} {{msg:<15}} {{human_pos}} {what}  {{rate}} {what}/s  {{wide_bar}} {{percent}}%  {{elapsed}}"
+    );
+    if let Ok(style) = ProgressStyle::with_template(&line) {
+        let rate = |state: &ProgressState, out: &mut dyn Write| {
+            // What cannot be written to a progress line is not worth an error.
+            let _ = write!(out, "{}", HumanCount(state.per_sec() as u64));
+        };
+        bar.set_style(style.with_key("rate", rate));
+    }
+}
+
 impl Observer for Progress {
+    fn backfilled(&self, done: u64, all: u64) {
+        count(&self.0, "profiles");
+        self.0.set_message("new definitions");
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
     fn rows(&self, read: u64, backlog: u64) {
+        count(&self.0, "rows");
         self.0.set_length(read + backlog);
         self.0.set_position(read);
     }

@@ -43,7 +43,7 @@ struct Line<'a> {
 
 pub(super) fn segments(registry: &Registry, options: &Options, json: bool) -> Outcome {
     let pipeline = load(registry, &options.file, json)?;
-    let mut store = Store::existing(&pipeline.store)?;
+    let mut store = Store::look(&pipeline.store)?;
     let mut stored = applied::stored(&store)?;
     if let Some(name) = &options.members {
         if pipeline.segments.iter().all(|s| s.name != *name) {

@@ -119,7 +119,7 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
     if !Store::is_at(&pipeline.store) {
         return without_store(pipeline, registry, &definitions);
     }
-    let mut store = Store::open(&pipeline.store)?;
+    let mut store = Store::look(&pipeline.store)?;
     let plan_id = Id::of(pipeline, registry, Some(&store))?;
     let mut warnings = warnings::of_sources(pipeline, registry, Some(&mut store));
     warnings.extend(warnings::of_segments(pipeline));

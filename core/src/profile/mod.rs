@@ -1,5 +1,6 @@
 //! Profiles: identifiers, attributes and consent of one anonymous person. Their events lie in the store's segments.
 
+pub mod base;
 pub mod batch;
 mod table;
 
@@ -8,11 +9,14 @@ use crate::{
     consent::Reach,
     store::{
         columns::ColumnType,
+        files::Files,
         tables::{self, Change, Tables, profile_key},
     },
 };
 use arrow::array::ArrayRef;
+use base::Base;
 use fjall::{Keyspace, Slice};
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use std::{
     cmp::Reverse,
@@ -24,6 +28,14 @@ use table::Table;
 /// Neighbouring profiles that are read from the database together, where at least so many of them are wanted.
 const PAGE: u32 = 256;
 const MANY: usize = 8;
+/// Where so many are wanted that are not here, the file of profiles is read, if there is one.
+const VERY_MANY: usize = 64;
+/// Profiles that are made ready together where all are.
+const TOGETHER: u32 = 65_536;
+/// The file is written anew when profiles that are not in it as they are come to more than this part of it.
+const SMALL: u64 = 8;
+/// So many records are read from the database as quickly.
+const FEW: u32 = 64;
 const META: &str = "attribute-columns";
 
 /// What is known of one profile.
@@ -139,9 +151,13 @@ pub struct Profiles {
     stale: Vec<u32>,
     /// What commits say that are under way, oldest first; what they say is in the database once it is not here.
     saved: Vec<Weak<BTreeMap<u32, Edited>>>,
-    /// Known to be vouched for.
-    vouched: Bits,
     table: Table,
+    /// Profiles that the file has; all from here on are only in the database.
+    filed: u32,
+    /// Profiles that the file has as they were before.
+    outdated: RoaringBitmap,
+    /// Where the next commit says which these are.
+    next_key: u64,
     attributes: BTreeMap<String, ColumnType>,
     attributes_changed: bool,
 }
@@ -162,10 +178,20 @@ impl Profiles {
     /// Loads the attribute columns; `next` is the first profile that was never made.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn open(tables: &Tables, next: u32) -> Result<Self> {
+    /// When the database fails, or the file of profiles is not there.
+    pub fn open(tables: &Tables, files: &Files, next: u32) -> Result<Self> {
         let attributes = tables::read(&tables.meta, META)?.unwrap_or_default();
-        Ok(Self { attributes, table: Table::new(next), ..Self::default() })
+        let base = Base::open(files)?;
+        let mut profiles =
+            Self { filed: base.as_ref().map_or(0, |base| base.rows() as u32), ..Self::default() };
+        for (key, numbers) in tables::scan(&tables.outdated, [])? {
+            let (numbers, _) = numbers.as_chunks::<4>();
+            profiles.outdated.extend(numbers.iter().map(|number| u32::from_le_bytes(*number)));
+            profiles.next_key = key.try_into().map_or(0, u64::from_be_bytes) + 1;
+        }
+        profiles.table = Table::new(next, base.filter(|base| base.fits(&attributes)));
+        profiles.attributes = attributes;
+        Ok(profiles)
     }
 
     /// Names and types of attributes, sorted.
@@ -232,7 +258,7 @@ impl Profiles {
     /// # Errors
     /// When the database fails.
     pub fn vouch(&mut self, tables: &Tables, profile: u32) -> Result<bool> {
-        if self.vouched.contains(profile) {
+        if self.table.is_vouched(profile) {
             return Ok(false);
         }
         let known = match self.edited.get(&profile) {
@@ -242,7 +268,7 @@ impl Profiles {
         if !known {
             self.edit(tables, profile)?.vouched = true;
         }
-        self.vouched.insert(profile);
+        self.table.vouch(profile);
         Ok(!known)
     }
 
@@ -252,7 +278,14 @@ impl Profiles {
     /// When the database fails.
     pub fn prepare(&mut self, tables: &Tables, profiles: &[u32]) -> Result<()> {
         self.refresh();
-        let missing: Vec<u32> = profiles.iter().copied().filter(|p| !self.table.is_here(*p)).collect();
+        let missing = |table: &Table| -> Vec<u32> {
+            profiles.iter().copied().filter(|profile| !table.is_here(*profile)).collect()
+        };
+        let mut missing_here = missing(&self.table);
+        if missing_here.len() >= VERY_MANY && self.arrive_all()? {
+            missing_here = missing(&self.table);
+        }
+        let missing = missing_here;
         for near in missing.chunk_by(|a, b| a / PAGE == b / PAGE) {
             if near.len() < MANY {
                 for profile in near {
@@ -278,6 +311,52 @@ impl Profiles {
             self.table.arrived(page);
         }
         Ok(())
+    }
+
+    /// Has all profiles here that the file has as they are; false where it was read before, or there is none.
+    ///
+    /// # Errors
+    /// [`crate::Error::Damaged`], or what the disk says.
+    pub(crate) fn arrive_all(&mut self) -> Result<bool> {
+        if !self.table.arrive_all(&self.outdated)? {
+            return Ok(false);
+        }
+        // What this step changed is said by no commit yet.
+        for (number, edited) in &self.edited {
+            self.table.set(*number, &edited.record, &self.attributes);
+        }
+        Ok(true)
+    }
+
+    /// Writes the file of profiles anew where too much has changed since; everything must be committed. Answers the file
+    /// whose place it takes.
+    ///
+    /// # Errors
+    /// When the database or the disk fails.
+    pub(crate) fn compact(
+        &mut self,
+        next: u32,
+        (files, tables, change): (&mut Files, &Tables, &mut Change),
+    ) -> Result<Vec<String>> {
+        let behind = self.outdated.len() + u64::from(next - self.filed);
+        let is_fine =
+            if self.table.has_file() { behind * SMALL <= u64::from(self.filed) } else { next < FEW };
+        if is_fine || !self.edited.is_empty() {
+            return Ok(Vec::new());
+        }
+        for first in (0..next).step_by(TOGETHER as usize) {
+            let together: Vec<u32> = (first..next.min(first + TOGETHER)).collect();
+            self.prepare(tables, &together)?;
+        }
+        self.table.complete(&self.attributes)?;
+        let columns = self.table.cells(next as usize);
+        let before = base::write(next as usize, columns, (files, tables, change))?;
+        for key in 0..self.next_key {
+            change.remove(&tables.outdated, key.to_be_bytes());
+        }
+        (self.next_key, self.filed) = (0, next);
+        self.outdated.clear();
+        Ok(before)
     }
 
     /// How far the consent of a prepared profile reaches.
@@ -306,7 +385,6 @@ impl Profiles {
     /// When the database fails.
     pub fn merge(&mut self, tables: &Tables, from: u32, into: u32) -> Result<()> {
         let old = std::mem::take(self.edit(tables, from)?);
-        self.vouched.remove(from);
         let new = self.edit(tables, into)?;
         new.identifiers.extend(old.identifiers);
         for (name, attribute) in old.attributes {
@@ -324,6 +402,13 @@ impl Profiles {
         self.refresh();
         if std::mem::take(&mut self.attributes_changed) {
             change.put(&tables.meta, META, &self.attributes)?;
+        }
+        let filed = self.edited.keys().take_while(|profile| **profile < self.filed);
+        let fresh: Vec<u32> = filed.copied().filter(|profile| self.outdated.insert(*profile)).collect();
+        if !fresh.is_empty() {
+            let bytes: Vec<u8> = fresh.iter().flat_map(|profile| profile.to_le_bytes()).collect();
+            change.put_bytes(&tables.outdated, self.next_key.to_be_bytes(), bytes);
+            self.next_key += 1;
         }
         let saved = Arc::new(std::mem::take(&mut self.edited));
         self.saved.retain(|saved| saved.strong_count() > 0);
@@ -379,28 +464,4 @@ pub(crate) fn put(saved: &Saved, tables: &Keyspace, change: &mut Change) -> Resu
         }
     }
     Ok(())
-}
-
-/// A set of dense numbers.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn contains(&self, number: u32) -> bool {
-        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-    }
-
-    fn insert(&mut self, number: u32) {
-        let at = number as usize / 64;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, 0);
-        }
-        self.0[at] |= 1 << (number % 64);
-    }
-
-    fn remove(&mut self, number: u32) {
-        if let Some(word) = self.0.get_mut(number as usize / 64) {
-            *word &= !(1 << (number % 64));
-        }
-    }
 }

@@ -1,7 +1,11 @@
-//! Attributes and consent of all profiles by column, as batches want them. A copy of the records, read from the database
-//! a page at a time when it is first asked for, and kept in step with what is edited.
+//! Attributes and consent of all profiles by column, as batches want them. A copy of the records, kept in step with what is
+//! edited; read from the database a page at a time when it is first asked for, or column by column from the file of
+//! profiles.
 
-use super::{Profile, Value};
+use super::{
+    Profile, Value,
+    base::{Base, CORE, Cells, VOUCHED},
+};
 use crate::{
     Result,
     consent::Reach,
@@ -9,24 +13,38 @@ use crate::{
 };
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, TimestampMicrosecondArray,
+        Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, TimestampMicrosecondArray,
         UInt32Array,
     },
     buffer::{BooleanBuffer, NullBuffer},
     datatypes::UInt32Type,
 };
+use roaring::RoaringBitmap;
 use serde::Deserialize;
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 /// All profiles by column.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     columns: BTreeMap<String, Column>,
     reach: Vec<Reach>,
+    /// Known to be vouched for.
+    vouched: Bits,
     /// Profiles that are here.
     here: Vec<bool>,
     /// Profiles from this one on are not in the database, so that all that is known of them is here.
     new: u32,
+    /// The file of profiles, as long as anything may be asked of it.
+    base: Option<Base>,
+    /// There is such a file, and it is of today's types.
+    has_file: bool,
+    /// Profiles that are here as the file has them, and columns of it that are not here yet.
+    based: Vec<bool>,
+    unread: BTreeSet<String>,
 }
 
 /// A [`Profile`] as it lies in the database.
@@ -90,8 +108,90 @@ struct Column {
 
 impl Table {
     /// An empty one; profiles from `new` on are not in the database.
-    pub(super) fn new(new: u32) -> Self {
-        Self { new, ..Self::default() }
+    pub(super) fn new(new: u32, base: Option<Base>) -> Self {
+        Self { new, has_file: base.is_some(), base, ..Self::default() }
+    }
+
+    /// Whether there is a file of profiles that is of use.
+    pub(super) fn has_file(&self) -> bool {
+        self.has_file
+    }
+
+    /// All profiles of the file are here now, but for those that it has as they were before; false where there is no
+    /// file or that was so already.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub(super) fn arrive_all(&mut self, outdated: &RoaringBitmap) -> Result<bool> {
+        let Some(base) = self.base.as_ref().filter(|_| self.based.is_empty()) else { return Ok(false) };
+        let Some(core) = base.read(CORE)? else { return Ok(false) };
+        let rows = base.rows();
+        self.unread = base.names().filter(|name| *name != CORE).map(str::to_owned).collect();
+        self.based = vec![true; rows];
+        outdated
+            .iter()
+            .take_while(|row| (*row as usize) < rows)
+            .for_each(|row| self.based[row as usize] = false);
+        self.here.resize(self.here.len().max(rows), false);
+        self.reach.resize(self.reach.len().max(rows), Reach::Nothing);
+        for (row, core) in core.values.values().iter().enumerate() {
+            // What was read before is as it is now.
+            self.based[row] &= !self.here[row];
+            if self.based[row] {
+                self.here[row] = true;
+                self.reach[row] = Reach::ALL.get((core % VOUCHED) as usize).copied().unwrap_or_default();
+                self.vouched.set(row as u32, core & VOUCHED != 0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads what is still unread of the file.
+    ///
+    /// # Errors
+    /// When the file is damaged.
+    pub(super) fn complete(&mut self, types: &BTreeMap<String, ColumnType>) -> Result<()> {
+        for (name, kind) in types {
+            self.read_column(name, *kind)?;
+        }
+        (self.base, self.has_file) = (None, true);
+        self.based.clear();
+        Ok(())
+    }
+
+    fn read_column(&mut self, name: &str, kind: ColumnType) -> Result<()> {
+        if self.unread.remove(name)
+            && let Some(cells) = self.base.as_ref().map(|base| base.read(name)).transpose()?.flatten()
+        {
+            let column = self.columns.entry(name.to_owned()).or_insert_with(|| Column::new(kind));
+            column.fill(&cells, &self.based);
+        }
+        Ok(())
+    }
+
+    /// Consent and every column of the first profiles, for a file.
+    pub(super) fn cells(&self, rows: usize) -> impl Iterator<Item = (String, Cells)> {
+        let core = (0..rows).map(|row| {
+            let vouched = if self.is_vouched(row as u32) { VOUCHED } else { 0 };
+            self.reach(row as u32) as i64 | vouched
+        });
+        let core = Cells {
+            kind: ColumnType::Integer,
+            values: Int64Array::from_iter_values(core),
+            texts: Vec::new(),
+        };
+        let columns = self.columns.iter().map(move |(name, column)| (name.clone(), column.cells(rows)));
+        [(CORE.to_owned(), core)].into_iter().chain(columns)
+    }
+
+    /// Whether a profile is known to be vouched for.
+    pub(super) fn is_vouched(&self, profile: u32) -> bool {
+        self.vouched.contains(profile)
+    }
+
+    /// It is vouched for from now on.
+    pub(super) fn vouch(&mut self, profile: u32) {
+        self.vouched.set(profile, true);
     }
 
     /// Whether all that is known of a profile is here.
@@ -111,7 +211,7 @@ impl Table {
     /// Takes over a profile; types are those that the store declares.
     pub(super) fn set(&mut self, profile: u32, record: &Profile, types: &BTreeMap<String, ColumnType>) {
         let attributes = record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value)));
-        self.put(profile, record.reach(), attributes, types);
+        self.put(profile, (record.reach(), record.vouched), attributes, types);
     }
 
     /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. Answers whether the
@@ -129,14 +229,14 @@ impl Table {
         let vouched = if record.vouched { Reach::Activate } else { Reach::Nothing };
         let reach = record.consent.map_or(vouched, |consent| consent.reach);
         let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
-        self.put(profile, reach, attributes, types);
+        self.put(profile, (reach, record.vouched), attributes, types);
         Ok(record.vouched)
     }
 
     fn put<'a>(
         &mut self,
         profile: u32,
-        reach: Reach,
+        (reach, vouched): (Reach, bool),
         attributes: impl Iterator<Item = (&'a str, CellRef<'a>)>,
         types: &BTreeMap<String, ColumnType>,
     ) {
@@ -145,6 +245,10 @@ impl Table {
             self.reach.resize(row + 1, Reach::Nothing);
         }
         self.reach[row] = reach;
+        self.vouched.set(profile, vouched);
+        if let Some(based) = self.based.get_mut(row) {
+            *based = false;
+        }
         self.arrived(profile..profile.saturating_add(1));
         self.columns.values_mut().for_each(|column| column.clear(row));
         for (name, value) in attributes {
@@ -164,8 +268,12 @@ impl Table {
     /// An attribute of some profiles that are here; text is coded.
     ///
     /// # Errors
-    /// None in practice: codes are those of the dictionary.
+    /// When the file of profiles is damaged.
     pub(super) fn column(&mut self, name: &str, kind: ColumnType, profiles: &[u32]) -> Result<ArrayRef> {
+        let based = |profile: &u32| self.based.get(*profile as usize).is_some_and(|based| *based);
+        if self.unread.contains(name) && profiles.iter().any(based) {
+            self.read_column(name, kind)?;
+        }
         let column = self.columns.entry(name.to_owned()).or_insert_with(|| Column::new(kind));
         column.show(profiles)
     }
@@ -175,6 +283,9 @@ impl Table {
         self.columns.clear();
         self.here.clear();
         self.new = u32::MAX;
+        (self.base, self.has_file) = (None, false);
+        self.based.clear();
+        self.unread.clear();
     }
 }
 
@@ -187,6 +298,34 @@ impl Column {
         if let Some(present) = self.present.get_mut(row) {
             *present = false;
         }
+    }
+
+    /// Takes over what the file has of profiles that are as they are there.
+    fn fill(&mut self, cells: &Cells, based: &[bool]) {
+        if cells.kind != self.kind {
+            return;
+        }
+        let codes: Vec<i64> = cells.texts.iter().map(|text| i64::from(self.texts.code(text))).collect();
+        let rows = self.cells.len().max(based.len());
+        self.cells.resize(rows, 0);
+        self.present.resize(rows, false);
+        for (row, _) in based.iter().enumerate().filter(|(row, based)| **based && cells.values.is_valid(*row))
+        {
+            let value = cells.values.value(row);
+            let code = || usize::try_from(value).ok().and_then(|at| codes.get(at)).copied();
+            let cell = if self.kind == ColumnType::Text { code() } else { Some(value) };
+            self.present[row] = cell.is_some();
+            self.cells[row] = cell.unwrap_or_default();
+        }
+    }
+
+    /// The first profiles, for a file.
+    fn cells(&self, rows: usize) -> Cells {
+        let own = rows.min(self.cells.len());
+        let present = BooleanBuffer::collect_bool(rows, |row| row < own && self.present[row]);
+        let values = (0..rows).map(|row| if row < own { self.cells[row] } else { 0 });
+        let values = Int64Array::new(values.collect(), Some(NullBuffer::new(present)));
+        Cells { kind: self.kind, values, texts: self.texts.texts().map(str::to_owned).collect() }
     }
 
     /// A value that does not fit the column's type counts as none.
@@ -261,6 +400,26 @@ impl Column {
             }
             ColumnType::Time => Arc::new(TimestampMicrosecondArray::from_iter(found).with_timezone("+00:00")),
         })
+    }
+}
+
+/// A set of dense numbers.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn set(&mut self, number: u32, inside: bool) {
+        let at = number as usize / 64;
+        if self.0.len() <= at && inside {
+            self.0.resize(at + 1, 0);
+        }
+        if let Some(word) = self.0.get_mut(at) {
+            *word = *word & !(1 << (number % 64)) | u64::from(inside) << (number % 64);
+        }
     }
 }
 

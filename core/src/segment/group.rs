@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
 };
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// Some segments and the instance that answers for them.
 #[derive(Debug)]
@@ -23,8 +23,10 @@ pub struct Group {
     pub name: String,
     /// Names, in the order of the ordinals.
     pub segments: Vec<String>,
-    /// Of the plugin and all options; another value means that the answers must be made anew.
+    /// Of the plugin and all options; another value means that a model must be fitted anew.
     pub definition: u64,
+    /// Of each segment and all that it builds on, by ordinal; another value means that its answers must be made anew.
+    definitions: Vec<u64>,
     /// Its segments need `observe` and `fit`.
     pub is_model: bool,
     /// How far back it reads.
@@ -56,6 +58,13 @@ struct Ready {
 }
 
 impl Group {
+    /// Names of its segments, and the definitions that their members must be of.
+    pub fn definitions(&self) -> impl Iterator<Item = (&String, u64)> {
+        // A model is kept for all its segments.
+        let definition = |own: &u64| if self.is_model { self.definition } else { *own };
+        self.segments.iter().zip(self.definitions.iter().map(definition))
+    }
+
     /// All instances.
     pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
         std::iter::once(&self.worker).chain(&self.others)
@@ -133,7 +142,8 @@ pub fn open(
 ) -> Result<Vec<Group>> {
     let catalog = batch::catalog(store, pipeline.segments.iter().map(|s| s.name.as_str()));
     let mut groups = Vec::new();
-    for draft in drafts(pipeline, registry)? {
+    let (drafts, definitions) = drafts(pipeline, registry)?;
+    for draft in drafts {
         let is_model = draft.plugin.manifest.can("model");
         let Place { level, model } = draft.place;
         let among_rules = if model && !is_model { "-model" } else { "" };
@@ -161,6 +171,7 @@ pub fn open(
             name,
             segments: names,
             definition,
+            definitions: draft.segments.iter().map(|segment| definitions[&segment.name]).collect(),
             is_model,
             look_back_us,
             schema,
@@ -224,7 +235,8 @@ fn shown(plugin: &Plugin, catalog: &Schema, store: &Store, widths: &Widths) -> S
     if plugin.manifest.can("narrow") { batch::narrow(catalog, store, widths) } else { catalog.clone() }
 }
 
-fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>> {
+/// Also the definition of every segment.
+fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<(Vec<Draft>, HashMap<String, u64>)> {
     let mut plugins: BTreeMap<&str, Plugin> = BTreeMap::new();
     for segment in pipeline.segments.iter().filter(|segment| segment.sql.is_none()) {
         if !plugins.contains_key(segment.plugin.as_str()) {
@@ -234,7 +246,15 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
         }
     }
     let nests = |plugin: &str| plugins[plugin].manifest.can("nests");
-    let places = places(&pipeline.segments, nests)?;
+    let order = order(&pipeline.segments)?;
+    let places = places(&pipeline.segments, &order, nests);
+    let definitions = definitions(&pipeline.segments, &order, |segment| match &segment.sql {
+        Some(sql) => sql.text.clone(),
+        None => {
+            let manifest = &plugins[segment.plugin.as_str()].manifest;
+            format!("{} {} {}", manifest.name, manifest.version, segment.config)
+        }
+    });
     let mut drafts: BTreeMap<(Place, &str), Draft> = BTreeMap::new();
     // Those with a query have no plugin: they are answered at the end of a run.
     let placed = pipeline.segments.iter().zip(places).filter(|(segment, _)| segment.sql.is_none());
@@ -246,46 +266,74 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<Vec<Draft>
             .segments
             .push(segment.clone());
     }
-    Ok(drafts.into_values().collect())
+    Ok((drafts.into_values().collect(), definitions))
 }
 
-/// A segment's level is one above those it refers to, or the same where its plugin resolves references itself. A plugin
-/// cannot do that for models: what they answer is known only once everybody was seen.
-fn places(segments: &[config::Segment], nests: impl Fn(&str) -> bool) -> Result<Vec<Place>> {
+/// Ordinals, each behind those of the segments that it refers to, with the ordinals of these.
+type Order = Vec<(usize, Vec<usize>)>;
+
+fn order(segments: &[config::Segment]) -> Result<Order> {
     let ordinals: HashMap<&str, usize> =
         segments.iter().enumerate().map(|(at, segment)| (segment.name.as_str(), at)).collect();
-    let mut places: Vec<Place> =
-        segments.iter().map(|segment| Place { level: 0, model: segment.model }).collect();
+    let used = |segment: &config::Segment| -> Vec<usize> {
+        segment.depends_on.iter().filter_map(|name| ordinals.get(name.as_str()).copied()).collect()
+    };
+    let mut uses: Vec<Vec<usize>> = segments.iter().map(used).collect();
     let mut users = vec![Vec::new(); segments.len()];
-    let mut waiting = vec![0_usize; segments.len()];
-    for (user, segment) in segments.iter().enumerate() {
-        for used in segment.depends_on.iter().filter_map(|name| ordinals.get(name.as_str())) {
-            users[*used].push(user);
-            waiting[user] += 1;
-        }
+    for (user, uses) in uses.iter().enumerate() {
+        uses.iter().for_each(|used| users[*used].push(user));
     }
+    let mut waiting: Vec<usize> = uses.iter().map(Vec::len).collect();
     let mut ready: Vec<usize> = (0..segments.len()).filter(|&at| waiting[at] == 0).collect();
-    let mut placed = 0;
-    while let Some(used) = ready.pop() {
-        placed += 1;
-        for &user in &users[used] {
-            let resolved = segments[user].plugin == segments[used].plugin
-                && nests(&segments[user].plugin)
-                && segments[used].sql.is_none()
-                && !segments[user].model
-                && !segments[used].model;
-            let least = places[used].level + usize::from(!resolved);
-            places[user].level = places[user].level.max(least);
+    let mut order = Vec::with_capacity(segments.len());
+    while let Some(at) = ready.pop() {
+        order.push((at, std::mem::take(&mut uses[at])));
+        for &user in &users[at] {
             waiting[user] -= 1;
             if waiting[user] == 0 {
                 ready.push(user);
             }
         }
     }
-    if placed < segments.len() {
+    if order.len() < segments.len() {
         return Err(Error::Column("segments refer to each other in a circle".into()));
     }
-    Ok(places)
+    Ok(order)
+}
+
+/// A segment's level is one above those it refers to, or the same where its plugin resolves references itself. A plugin
+/// cannot do that for models: what they answer is known only once everybody was seen.
+fn places(segments: &[config::Segment], order: &Order, nests: impl Fn(&str) -> bool) -> Vec<Place> {
+    let mut places: Vec<Place> =
+        segments.iter().map(|segment| Place { level: 0, model: segment.model }).collect();
+    for (user, uses) in order {
+        for used in uses {
+            let (above, below) = (&segments[*user], &segments[*used]);
+            let resolved = above.plugin == below.plugin
+                && nests(&above.plugin)
+                && below.sql.is_none()
+                && !above.model
+                && !below.model;
+            places[*user].level = places[*user].level.max(places[*used].level + usize::from(!resolved));
+        }
+    }
+    places
+}
+
+/// What each segment is and all that it builds on are.
+fn definitions(
+    segments: &[config::Segment],
+    order: &Order,
+    own: impl Fn(&config::Segment) -> String,
+) -> HashMap<String, u64> {
+    let mut found = vec![0; segments.len()];
+    for (at, uses) in order {
+        let below = uses.iter().map(|used| found[*used]);
+        found[*at] = below.fold(xxh3_64(own(&segments[*at]).as_bytes()), |definition, below| {
+            xxh3_64_with_seed(&u64::to_le_bytes(below), definition)
+        });
+    }
+    segments.iter().map(|segment| segment.name.clone()).zip(found).collect()
 }
 
 #[cfg(test)]
@@ -305,7 +353,7 @@ mod tests {
     }
 
     fn placed(segments: &[config::Segment]) -> Vec<(usize, bool)> {
-        let places = places(segments, |plugin| plugin == "rules").unwrap();
+        let places = places(segments, &order(segments).unwrap(), |plugin| plugin == "rules");
         places.into_iter().map(|place| (place.level, place.model)).collect()
     }
 
@@ -341,8 +389,25 @@ mod tests {
     }
 
     #[test]
+    fn a_definition_is_that_of_what_it_builds_on_too() {
+        let before = [
+            segment("plain", "rules", false, &[]),
+            segment("nested", "rules", false, &["plain"]),
+            segment("other", "rules", false, &[]),
+        ];
+        let of = |segments: &[config::Segment]| {
+            definitions(segments, &order(segments).unwrap(), |segment| segment.config.to_string())
+        };
+        let (was, mut after) = (of(&before), before.clone());
+        after[0].config = json!({"rule": "TRUE"});
+        let is = of(&after);
+        assert!(was["plain"] != is["plain"] && was["nested"] != is["nested"]);
+        assert_eq!(was["other"], is["other"]);
+    }
+
+    #[test]
     fn circles_have_no_place() {
         let circle = [segment("a", "x", false, &["b"]), segment("b", "x", false, &["a"])];
-        assert!(places(&circle, |_| true).is_err());
+        assert!(order(&circle).is_err());
     }
 }

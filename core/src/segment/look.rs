@@ -20,8 +20,8 @@ pub struct Glimpse {
 impl Segments {
     /// Names of the segments whose members are of today's definition.
     pub fn fresh(&self) -> impl Iterator<Item = &str> {
-        let fresh = self.groups.iter().zip(&self.stale).filter(|(_, stale)| !**stale);
-        let evaluated = fresh.flat_map(|(group, _)| group.segments.iter().map(String::as_str));
+        let all = self.groups.iter().flat_map(|group| group.segments.iter().map(String::as_str));
+        let evaluated = all.filter(|name| !self.stale.contains(*name));
         evaluated.chain(self.asked.iter().map(String::as_str))
     }
 
@@ -60,7 +60,7 @@ impl Segments {
         let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
-                self.run(store, at, (&mut pass, false), moment)?;
+                self.run(store, at, (&mut pass, true), moment)?;
             }
         }
         Ok(())

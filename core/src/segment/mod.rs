@@ -4,6 +4,7 @@
 //! step and everybody when a definition is new, and fits models when the sources are drained.
 
 pub mod applied;
+mod backfill;
 pub mod engine;
 pub mod group;
 mod look;
@@ -26,6 +27,7 @@ use crate::{
         tables::{self, Change},
     },
 };
+use backfill::Backfill;
 use engine::{Engine, FullPass};
 use group::{Group, Widths};
 use kindred_plugin_api::{Reason, Report};
@@ -45,7 +47,7 @@ const BATCH: usize = PAGE as usize;
 /// A segment as stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Membership {
-    /// Of the group that answered.
+    /// Of the segment and all that it builds on; of a model, of its group.
     pub definition: u64,
     /// Serialised bitmap of profiles.
     pub members: Vec<u8>,
@@ -82,8 +84,11 @@ pub struct Segments {
     members: BTreeMap<String, RoaringBitmap>,
     /// Segments to be saved, and whether their members changed or only their definition.
     changed: BTreeMap<String, bool>,
-    /// Groups whose stored answers are not of today's definition.
-    stale: Vec<bool>,
+    /// Segments whose members are not of today's definition.
+    stale: BTreeSet<String>,
+    /// New definitions that are on their way, and how many profiles an evaluation asks about them.
+    backfill: Option<Backfill>,
+    part: u64,
     /// Stored segments that are not in the pipeline any more.
     gone: Vec<Vec<u8>>,
     /// Read when they are first asked for: a command that only looks does not wait for them.
@@ -120,15 +125,13 @@ impl Segments {
         let widths = store.events.widths()?;
         let groups = group::open(pipeline, registry, store, &widths, stored_model)?;
         let mut members = BTreeMap::new();
-        let mut stale = Vec::new();
-        for group in &groups {
-            let mut fits = true;
-            for segment in &group.segments {
-                let stored: Membership = tables::read(&store.tables.segments, segment)?.unwrap_or_default();
-                fits &= stored.definition == group.definition;
-                members.insert(segment.clone(), bitmap(&stored.members)?);
+        let mut stale = BTreeSet::new();
+        for (segment, definition) in groups.iter().flat_map(Group::definitions) {
+            let stored: Membership = tables::read(&store.tables.segments, segment)?.unwrap_or_default();
+            if stored.definition != definition {
+                stale.insert(segment.clone());
             }
-            stale.push(!fits);
+            members.insert(segment.clone(), bitmap(&stored.members)?);
         }
         let (sql, mut asked) = (SqlSegments::new(pipeline), BTreeSet::new());
         for segment in sql.iter() {
@@ -148,6 +151,8 @@ impl Segments {
             members,
             changed: BTreeMap::new(),
             stale,
+            backfill: None,
+            part: backfill::PART,
             gone,
             timers: None,
             engine: None,
@@ -221,19 +226,28 @@ impl Segments {
         !self.gone.is_empty() || self.is_redefined()
     }
 
-    fn is_redefined(&self) -> bool {
-        self.groups.iter().zip(&self.stale).any(|(group, stale)| *stale && !group.is_model)
+    /// True as long as a definition is new: everybody is asked about it, a part in each evaluation.
+    pub fn is_redefined(&self) -> bool {
+        (0..self.groups.len()).any(|at| self.is_redefined_in(at))
     }
 
-    /// Evaluates rules for profiles: those touched or due, or everybody when a definition is new.
+    fn is_redefined_in(&self, at: usize) -> bool {
+        let group = &self.groups[at];
+        !group.is_model && group.segments.iter().any(|name| self.stale.contains(name))
+    }
+
+    /// Evaluates rules for profiles, those touched or due, and goes on with definitions that are new, for everybody.
     ///
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
     pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
         self.refresh(store)?;
-        let whole = self.is_redefined();
-        let profiles = if whole { store.identity.all() } else { profiles.clone() };
-        let mut pass = Pass::over(&profiles);
+        let whole = self.needs_commit();
+        let everybody = whole.then(|| store.identity.all());
+        if !whole {
+            self.begin_backfill(store);
+        }
+        let mut pass = Pass::over(everybody.as_ref().unwrap_or(profiles));
         for at in 0..self.groups.len() {
             if !self.groups[at].is_model {
                 self.run(store, at, (&mut pass, whole), moment)?;
@@ -243,7 +257,7 @@ impl Segments {
         for (profile, due) in pass.due() {
             timers.set(profile, due);
         }
-        Ok(())
+        self.go_on_with_backfill(store, moment)
     }
 
     /// Fits every model on some profiles and evaluates all segments for them, whatever was stored or is known.
@@ -257,7 +271,7 @@ impl Segments {
             if self.groups[at].is_model {
                 self.train(store, at, profiles, moment)?;
             }
-            self.run(store, at, (&mut pass, false), moment)?;
+            self.run(store, at, (&mut pass, true), moment)?;
         }
         Ok(())
     }
@@ -276,6 +290,9 @@ impl Segments {
                 *members -= profiles;
                 self.changed.insert(name.clone(), true);
             }
+        }
+        if let Some(backfill) = &mut self.backfill {
+            backfill.forget(profiles);
         }
         Ok(())
     }
@@ -333,7 +350,9 @@ impl Segments {
             let others = changed.iter().filter(|(_, other_members)| **other_members);
             moved.segments.extend(others.map(|(name, _)| name.clone()));
         }
-        let evaluated = self.groups.iter().flat_map(|g| g.segments.iter().map(|name| (name, g.definition)));
+        // What is stored of those that are on their way stays, definition and all.
+        let evaluated = self.groups.iter().flat_map(Group::definitions);
+        let evaluated = evaluated.filter(|(name, _)| !self.stale.contains(*name));
         let asked = self.sql.iter().map(|segment| (&segment.name, segment.definition));
         for (name, definition) in evaluated.chain(asked) {
             let Some(other_members) = changed.get(name) else { continue };
@@ -349,7 +368,8 @@ impl Segments {
         Ok(())
     }
 
-    /// One group over the profiles of a pass; where those are everybody (`whole`), an engine does it if there is one.
+    /// One group over the profiles of a pass. Of `whole` passes all answers count, and an engine gives them if there is
+    /// one; else those to definitions that are on their way are kept apart, or dropped where their turn has not come.
     fn run(
         &mut self,
         store: &mut Store,
@@ -369,16 +389,24 @@ impl Segments {
                 passed.members
             }
         };
-        for (name, found) in group.segments.iter().zip(found) {
+        // Everybody is asked now.
+        self.backfill.take_if(|backfill| whole && backfill.at == at);
+        for (name, found) in group.segments.iter().zip(&found) {
             let Some(members) = self.members.get_mut(name) else { continue };
+            let stale = if whole { self.stale.remove(name) } else { self.stale.contains(name) };
+            if stale && !whole {
+                continue;
+            }
             let now = (&*members - pass.profiles()) | found;
             let differs = now != *members;
-            if self.stale[at] || differs {
+            if stale || differs {
                 *members = now;
                 *self.changed.entry(name.clone()).or_default() |= differs;
             }
         }
-        self.stale[at] = false;
+        if let Some(backfill) = self.backfill.as_mut().filter(|backfill| backfill.at == at) {
+            backfill.take(pass.profiles(), found);
+        }
         Ok(())
     }
 }

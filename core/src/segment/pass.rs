@@ -74,13 +74,19 @@ impl Pass {
     ) -> Result<Vec<RoaringBitmap>> {
         let names = group.segments.join("`, `");
         let failed = || Error::plugin("segmentation", &names);
-        if self.profiles.len() > SEVERAL * BATCH {
+        let batches = if self.profiles.len() > SEVERAL * BATCH {
+            batches(&self.profiles, |rows| evenly(&self.profiles, rows, |page| store.events.of_page(page)))
+        } else {
+            // Of few profiles it is known how long each history is: some may be as long as all others together.
+            let lengths = store.events.lengths(&self.profiles)?;
+            batches(&self.profiles, |rows| by_length(&lengths, rows))
+        };
+        if batches.len() > SEVERAL {
             group.multiply().map_err(failed())?;
         }
         let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         let workers = group.workers().count();
-        let batches = batches(&self.profiles, |page| store.events.of_page(page));
         for (number, rows) in batches.into_iter().enumerate() {
             let (start, part) = (rows.start, &self.profiles[rows.clone()]);
             let (batch, next_us) =
@@ -126,17 +132,38 @@ impl Pass {
 }
 
 /// Profiles, ascending, in batches. They end at borders of pages where that leaves them large: the events of a page lie in
-/// one block, which then need not be copied. A page with very many events, as `events` tells, is several batches.
-pub(super) fn batches(profiles: &[u32], events: impl Fn(u32) -> usize) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    for rows in pages(profiles) {
-        let parts = profiles[rows.clone()].chunk_by(|a, b| page(*a) == page(*b));
-        let expected: usize = parts.map(|part| events(page(part[0])) * part.len() / BATCH).sum();
-        let count = expected.div_ceil(EVENTS).clamp(1, rows.len());
-        let size = rows.len().div_ceil(count);
-        let starts = rows.clone().step_by(size);
-        found.extend(starts.map(|start| start..rows.end.min(start + size)));
+/// one block, which then need not be copied. Pages with very many events are several batches, as `cut` says.
+pub(super) fn batches(
+    profiles: &[u32],
+    cut: impl Fn(Range<usize>) -> Vec<Range<usize>>,
+) -> Vec<Range<usize>> {
+    pages(profiles).flat_map(cut).collect()
+}
+
+/// Batches of as many profiles each, where `events` tells how many events a page has.
+pub(super) fn evenly(
+    profiles: &[u32],
+    rows: Range<usize>,
+    events: impl Fn(u32) -> usize,
+) -> Vec<Range<usize>> {
+    let parts = profiles[rows.clone()].chunk_by(|a, b| page(*a) == page(*b));
+    let expected: usize = parts.map(|part| events(page(part[0])) * part.len() / BATCH).sum();
+    let count = expected.div_ceil(EVENTS).clamp(1, rows.len());
+    let size = rows.len().div_ceil(count);
+    rows.clone().step_by(size).map(|start| start..rows.end.min(start + size)).collect()
+}
+
+/// Batches of about as many events each, where it is known how many each profile has.
+fn by_length(lengths: &[usize], rows: Range<usize>) -> Vec<Range<usize>> {
+    let (mut found, mut start, mut events) = (Vec::new(), rows.start, 0);
+    for row in rows.clone() {
+        if row > start && events + lengths[row] > EVENTS {
+            found.push(start..row);
+            (start, events) = (row, 0);
+        }
+        events += lengths[row];
     }
+    found.push(start..rows.end);
     found
 }
 
@@ -187,7 +214,7 @@ mod tests {
             let page = BATCH as u32;
             let first = profiles.last().map_or(0, |last| last.div_ceil(page) * page);
             profiles.extend(first + 1..first + 1 + dense * page);
-            let found = batches(&profiles, |_| events);
+            let found = batches(&profiles, |rows| evenly(&profiles, rows, |_| events));
             proptest::prop_assert_eq!(found.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
                 (0..profiles.len()).collect::<Vec<_>>());
             for rows in &found {
@@ -196,6 +223,19 @@ mod tests {
                 let at_border = rows.end == profiles.len() || page_at(rows.end - 1) < page_at(rows.end);
                 proptest::prop_assert!(at_border || events > EVENTS, "{:?}", &found);
             }
+        }
+
+        #[test]
+        fn batches_have_so_many_events_or_one_profile(
+            lengths in proptest::collection::vec(proptest::prop_oneof![0usize..20, 0usize..90_000], 1..600),
+        ) {
+            let found = by_length(&lengths, 0..lengths.len());
+            proptest::prop_assert_eq!(found.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..lengths.len()).collect::<Vec<_>>());
+            let events = |rows: &Range<usize>| lengths[rows.clone()].iter().sum::<usize>();
+            proptest::prop_assert!(found.iter().all(|rows| rows.len() == 1 || events(rows) <= EVENTS));
+            let pairs = found.windows(2);
+            proptest::prop_assert!(pairs.into_iter().all(|pair| events(&pair[0]) + lengths[pair[1].start] > EVENTS));
         }
     }
 

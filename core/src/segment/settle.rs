@@ -98,7 +98,7 @@ impl Segments {
         }
         let inputs = self.inputs(group);
         let (reports, state) = self.train(store, at, everybody, moment)?;
-        self.stale[at] = true;
+        self.stale.extend(self.groups[at].segments.iter().cloned());
         Ok(Some(Model {
             definition: self.groups[at].definition,
             changes: store.totals.changes,
@@ -129,7 +129,8 @@ impl Segments {
         let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
         let everybody: Vec<u32> = everybody.iter().collect();
         let mut waiting = VecDeque::new();
-        for rows in pass::batches(&everybody, |page| store.events.of_page(page)) {
+        let cut = |rows| pass::evenly(&everybody, rows, |page| store.events.of_page(page));
+        for rows in pass::batches(&everybody, cut) {
             let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;

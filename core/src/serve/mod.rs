@@ -92,9 +92,13 @@ pub fn serve(
     loop {
         let server = Server { registry, signals, view: &view, status: &status, questions: &questions };
         match server.tend(&pipeline, from, load, begun)? {
-            Ended::Stopped(summary) => {
+            Ended::Stopped(ended) => {
+                let (summary, store) = *ended;
+                // Who reads has parts of the store, which closes when nobody has.
                 api.stop();
-                return Ok(*summary);
+                drop(view);
+                store.close()?;
+                return Ok(summary);
             }
             Ended::Reloaded(next, store, chains) => {
                 if next.serve != pipeline.serve {
@@ -117,7 +121,7 @@ struct Server<'a> {
 
 /// Why the loop ended.
 enum Ended {
-    Stopped(Box<Summary>),
+    Stopped(Box<(Summary, Store)>),
     /// Another pipeline takes over the store and the chains that it has, too.
     Reloaded(Box<Pipeline>, Box<Store>, Vec<Chain>),
 }
@@ -267,5 +271,8 @@ impl Observer for Silent {
     fn rows(&self, _read: u64, _backlog: u64) {}
     fn stage(&self, stage: &str) {
         log::debug(stage);
+    }
+    fn backfilled(&self, done: u64, all: u64) {
+        log::info(&format!("new definitions: {done} of {all} profiles were asked"));
     }
 }

@@ -47,6 +47,8 @@ pub trait Observer {
     fn rows(&self, read: u64, backlog: u64);
     /// What the run does now: `reading`, `fitting models`, `delivering`.
     fn stage(&self, stage: &str);
+    /// Profiles that were asked about new definitions so far, and how many are.
+    fn backfilled(&self, _done: u64, _all: u64) {}
 }
 
 /// Runs a pipeline until its sources end or `stop` is set; then everything read is committed.
@@ -95,7 +97,9 @@ pub fn run_with(
         run.settle()?;
         run.deliver()?;
     }
-    run.close(begun, interrupted)
+    let (summary, store) = run.close(begun, interrupted)?;
+    store.close()?;
+    Ok(summary)
 }
 
 pub(crate) struct Run<'a> {
@@ -197,6 +201,13 @@ impl<'a> Run<'a> {
             let step = self.begin();
             self.finish(step)?;
         }
+        while self.segments.is_redefined() {
+            if stop.load(Ordering::Acquire) {
+                return Ok(true);
+            }
+            let step = self.begin();
+            self.finish(step)?;
+        }
         Ok(false)
     }
 
@@ -267,7 +278,8 @@ impl<'a> Run<'a> {
         moment(self.pipeline, &self.store)
     }
 
-    pub(crate) fn close(mut self, begun: Instant, interrupted: bool) -> Result<Summary> {
+    /// What it did, and the store back.
+    pub(crate) fn close(mut self, begun: Instant, interrupted: bool) -> Result<(Summary, Store)> {
         plugin::cancel_all();
         for (chain, _) in self.chains.drain(..) {
             chain.stop();
@@ -294,7 +306,7 @@ impl<'a> Run<'a> {
         summary.steps = self.store.totals.commits - self.first_commit;
         summary.profiles = self.store.identity.len() as u64;
         summary.events = self.store.totals.events;
-        Ok(summary)
+        Ok((summary, self.store))
     }
 }
 

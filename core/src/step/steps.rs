@@ -95,8 +95,13 @@ impl Run<'_> {
         if self.backlog.values().sum::<u64>() <= self.patience {
             self.settle_commits()?;
         }
-        let read = self.summary.sources.values().map(|s| s.read).sum();
-        self.observer.rows(read, self.backlog.values().sum());
+        match self.segments.backfilled() {
+            Some((done, all)) => self.observer.backfilled(done, all),
+            None => {
+                let read = self.summary.sources.values().map(|s| s.read).sum();
+                self.observer.rows(read, self.backlog.values().sum());
+            }
+        }
         Ok(())
     }
 

@@ -282,7 +282,12 @@ impl Dictionary {
         Ok(Arc::new(codes.finish()))
     }
 
-    /// All texts, by code.
+    /// The texts, by code.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(|text| &**text)
+    }
+
+    /// All texts, by code, as a column.
     pub(crate) fn array(&self) -> ArrayRef {
         let texts = &self.texts;
         self.array.get_or_init(|| Arc::new(StringArray::from_iter_values(texts.iter().map(|t| &**t)))).clone()

@@ -1,15 +1,14 @@
-//! Commits, one after the other, on a thread of their own: files are synced, then the change that names them is
-//! committed, then the files that it made superfluous are removed. Meanwhile the next step is prepared.
+//! Commits, one after the other, on a thread of their own: when files are synced, the change that names them is committed,
+//! then the files that it made superfluous are removed. Meanwhile the next step is prepared.
 
-use super::tables::Change;
+use super::{files::Syncing, tables::Change};
 use crate::{
     Error, Result,
-    disk::sync_folder,
     profile::{self, Saved},
 };
 use fjall::Keyspace;
 use std::{
-    fs::{self, File},
+    fs,
     path::PathBuf,
     sync::mpsc::{Receiver, Sender, channel},
     thread::JoinHandle,
@@ -17,9 +16,8 @@ use std::{
 
 /// What makes a step durable.
 pub(super) struct Commit {
-    /// Written and not synced yet, in `folder`.
-    pub(super) files: Vec<(PathBuf, File)>,
-    pub(super) folder: PathBuf,
+    /// Written, and on their way to the disk.
+    pub(super) files: Vec<Syncing>,
     pub(super) change: Change,
     /// Go into the change, too, in this table.
     pub(super) profiles: Option<(Saved, Keyspace)>,
@@ -36,12 +34,7 @@ impl Commit {
         if let Some((saved, table)) = &self.profiles {
             profile::put(saved, table, &mut self.change)?;
         }
-        for (path, file) in &self.files {
-            file.sync_data().map_err(Error::io(path))?;
-        }
-        if !self.files.is_empty() {
-            sync_folder(&self.folder).map_err(Error::io(&self.folder))?;
-        }
+        self.files.into_iter().try_for_each(Syncing::wait)?;
         self.change.commit()?;
         for path in &self.sweep {
             // A file that stays is found again, and removed, at the next start.

@@ -7,6 +7,7 @@ use super::{
     files::{self, Files, Layout, Source},
     gather::Search,
     merge::merge,
+    page,
     segment::Segment,
     tables::{Change, Tables},
     widths::Width,
@@ -69,6 +70,28 @@ impl Events {
             .iter()
             .filter_map(|segment| Some(segment.blocks()[segment.block_of(page)?].index()));
         blocks.map(|block| block.events as usize / (block.pages.1 - block.pages.0 + 1) as usize).sum()
+    }
+
+    /// How many events profiles, ascending, have under their own numbers.
+    ///
+    /// # Errors
+    /// When a block cannot be read.
+    pub fn lengths(&self, profiles: &[u32]) -> Result<Vec<usize>> {
+        let mut lengths = vec![0; profiles.len()];
+        for segment in &self.segments {
+            let mut rest = &mut lengths[..];
+            for profiles in profiles.chunk_by(|a, b| page(*a) == page(*b)) {
+                let (here, behind) = rest.split_at_mut(profiles.len());
+                rest = behind;
+                let Some(block) = segment.block_of(page(profiles[0])) else { continue };
+                let head = segment.blocks()[block].head()?;
+                let mut from = head.of_page(page(profiles[0])).start;
+                for (length, profile) in here.iter_mut().zip(profiles) {
+                    *length += head.seek(*profile, &mut from).map_or(0, |rows| rows.len());
+                }
+            }
+        }
+        Ok(lengths)
     }
 
     /// Events in the store.

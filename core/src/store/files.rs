@@ -7,7 +7,7 @@ use super::{
     tables::{self, Change, Tables},
     widths::Width,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, disk::sync_folder, profile::base::Section};
 use arrow::buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -16,24 +16,27 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::PathBuf,
+    thread::JoinHandle,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
 /// What a committed file holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Events or event ids.
+    /// Events, event ids or profiles.
     pub content: Content,
     /// Length.
     pub bytes: u64,
     /// XXH3 of all bytes, or, of a file of events, of those behind its last block; the blocks have their own.
     pub checksum: u64,
-    /// Events or ids inside.
+    /// Events, ids or profiles inside.
     pub rows: u64,
     /// Day of ingestion, days since 1970.
     pub day: i64,
     /// Of a file of events.
     pub layout: Layout,
+    /// Of a file of profiles.
+    pub sections: Vec<Section>,
 }
 
 /// What lies where in a file of events. Blocks follow each other from the first byte on.
@@ -52,6 +55,8 @@ pub enum Content {
     Events,
     /// Ids of ingested events.
     Ids,
+    /// Attributes and consent by column.
+    Profiles,
 }
 
 /// The files of a store.
@@ -60,8 +65,32 @@ pub struct Files {
     dir: PathBuf,
     next: u64,
     known: BTreeMap<String, Entry>,
-    /// Written and not synced yet.
-    unsynced: Vec<(PathBuf, File)>,
+    /// Written, and synced while the step goes on.
+    syncing: Vec<Syncing>,
+}
+
+/// A file or folder on its way to the disk, on a thread of its own: the waits of a step's files are one wait, and behind
+/// what else there is to do.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    path: PathBuf,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Syncing {
+    fn start(path: PathBuf, sync: impl FnOnce() -> io::Result<()> + Send + 'static) -> Result<Self> {
+        let thread = std::thread::Builder::new().name("sync".into()).spawn(sync).map_err(Error::io(&path))?;
+        Ok(Self { path, thread })
+    }
+
+    /// Waits until it is there.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn wait(self) -> Result<()> {
+        let ended = || Err(io::Error::other("its thread ended"));
+        self.thread.join().unwrap_or_else(|_| ended()).map_err(Error::io(&self.path))
+    }
 }
 
 impl Files {
@@ -84,7 +113,7 @@ impl Files {
             .next_back()
             .and_then(|name| name.get(..16))
             .map_or(0, |hex| u64::from_str_radix(hex, 16).map_or(0, |n| n + 1));
-        Ok(Self { dir, next, known, unsynced: Vec::new() })
+        Ok(Self { dir, next, known, syncing: Vec::new() })
     }
 
     /// Committed files of one kind, oldest first.
@@ -108,17 +137,21 @@ impl Files {
     }
 
     /// Creates a file, to be written and given to [`Self::name`].
-    pub(super) fn create(&mut self, content: Content) -> Result<(String, PathBuf, File)> {
-        let name =
-            format!("{:016x}.{}", self.next, if content == Content::Events { "events" } else { "ids" });
+    pub(crate) fn create(&mut self, content: Content) -> Result<(String, PathBuf, File)> {
+        let kind = match content {
+            Content::Events => "events",
+            Content::Ids => "ids",
+            Content::Profiles => "profiles",
+        };
+        let name = format!("{:016x}.{kind}", self.next);
         self.next += 1;
         let path = self.dir.join(&name);
         let options = File::options().read(true).write(true).create(true).truncate(true).open(&path);
         Ok((name, path.clone(), options.map_err(Error::io(&path))?))
     }
 
-    /// Names a file that is written in the change; [`Self::commit`] makes both durable.
-    pub(super) fn name(
+    /// Names a file that is written in the change, and begins to sync it; [`Self::commit`] makes both durable.
+    pub(crate) fn name(
         &mut self,
         tables: &Tables,
         change: &mut Change,
@@ -128,14 +161,16 @@ impl Files {
     ) -> Result<()> {
         let path = self.dir.join(name);
         let file = file.try_clone().map_err(Error::io(&path))?;
-        self.unsynced.push((path, file));
+        let dir = self.dir.clone();
+        self.syncing.push(Syncing::start(path, move || file.sync_data())?);
+        self.syncing.push(Syncing::start(dir.clone(), move || sync_folder(&dir))?);
         change.put(&tables.files, name, &entry)?;
         self.known.insert(name.to_owned(), entry);
         Ok(())
     }
 
     /// Takes a file out of the list; its bytes go once that is committed.
-    pub(super) fn retire(&mut self, tables: &Tables, change: &mut Change, name: &str) {
+    pub(crate) fn retire(&mut self, tables: &Tables, change: &mut Change, name: &str) {
         change.remove(&tables.files, name);
         self.known.remove(name);
     }
@@ -143,8 +178,7 @@ impl Files {
     /// What makes a change durable with all files that were added since the last one; retired ones go.
     pub(super) fn commit(&mut self, change: Change, retired: &[String]) -> Commit {
         Commit {
-            files: std::mem::take(&mut self.unsynced),
-            folder: self.dir.clone(),
+            files: std::mem::take(&mut self.syncing),
             change,
             profiles: None,
             sweep: retired.iter().map(|name| self.dir.join(name)).collect(),
@@ -169,6 +203,15 @@ impl Files {
     /// Opens a committed file of events: its length and what lies behind the blocks are proved, the blocks are when they
     /// are read.
     pub(super) fn open_events(&self, name: &str, entry: &Entry) -> Result<Source> {
+        let source = self.open_source(name, entry)?;
+        let last = entry.layout.blocks.last();
+        let last = last.map_or(0, |block| block.columns.last().map_or(block.head.end, |column| column.end));
+        source.read(&Piece { start: last, values: last, end: entry.bytes, checksum: entry.checksum })?;
+        Ok(source)
+    }
+
+    /// Opens a committed file whose pieces are proved when they are read; its length is proved now.
+    pub(crate) fn open_source(&self, name: &str, entry: &Entry) -> Result<Source> {
         let path = self.dir.join(name);
         let file = File::open(&path).map_err(Error::io(&path))?;
         let bytes = file.metadata().map_err(Error::io(&path))?.len();
@@ -176,25 +219,21 @@ impl Files {
             let reason = format!("{bytes} bytes, committed were {}", entry.bytes);
             return Err(Error::Damaged { path, reason });
         }
-        let source = Source::new(path, file);
-        let last = entry.layout.blocks.last();
-        let last = last.map_or(0, |block| block.columns.last().map_or(block.head.end, |column| column.end));
-        source.read(&Piece { start: last, values: last, end: bytes, checksum: entry.checksum })?;
-        Ok(source)
+        Ok(Source::new(path, file))
     }
 }
 
 impl Entry {
     /// Of a file that is written today.
-    pub(super) fn new(content: Content, bytes: u64, checksum: u64, rows: u64) -> Self {
+    pub(crate) fn new(content: Content, bytes: u64, checksum: u64, rows: u64) -> Self {
         let day = crate::clock::now_us().div_euclid(super::DAY_US);
-        Self { content, bytes, checksum, rows, day, layout: Layout::default() }
+        Self { content, bytes, checksum, rows, day, layout: Layout::default(), sections: Vec::new() }
     }
 }
 
-/// A file of events, open for reading.
+/// A file of pieces, open for reading.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     path: PathBuf,
     file: File,
 }
@@ -205,7 +244,7 @@ impl Source {
     }
 
     /// Reads some bytes and proves them; they begin where Arrow wants values to begin.
-    pub(super) fn read(&self, piece: &Piece) -> Result<Buffer> {
+    pub(crate) fn read(&self, piece: &Piece) -> Result<Buffer> {
         let damaged = |reason: &str| Error::Damaged { path: self.path.clone(), reason: reason.into() };
         let mut bytes = MutableBuffer::from_len_zeroed((piece.end - piece.start) as usize);
         self.file.read_exact_at(bytes.as_slice_mut(), piece.start).map_err(|source| match source.kind() {

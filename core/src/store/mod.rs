@@ -6,7 +6,8 @@
 //! LOCK      who works in it
 //! FORMAT    version of this layout
 //! state/    fjall: positions, identifiers, profiles, memberships, timers, outbox, dead letters
-//! files/    events in profile order (Arrow IPC, a record batch a block), ids of ingested events
+//! files/    events in profile order (Arrow IPC, a record batch a block), ids of ingested events, attributes and
+//!           consent by column
 //! ```
 //!
 //! A commit names each file of events together with what lies where in it, so that opening a store reads no events: the
@@ -24,6 +25,7 @@ pub mod events;
 pub mod files;
 mod gather;
 pub mod ids;
+mod journals;
 mod lock;
 mod merge;
 mod order;
@@ -52,7 +54,7 @@ pub const DAY_US: i64 = 86_400_000_000;
 /// of a call vanishes, small enough that a page's events stay in a processor's cache.
 pub const PAGE: u32 = 4_096;
 /// Version of the layout on disk.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// The page of a profile.
 pub(crate) fn page(profile: u32) -> u32 {
@@ -102,10 +104,14 @@ impl Store {
     /// # Errors
     /// [`Error::Held`], [`Error::OtherFormat`], [`Error::Damaged`], or what the disk says.
     pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_to(dir, false)
+    }
+
+    fn open_to(dir: &Path, only_look: bool) -> Result<Self> {
         fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let lock = lock::Lock::take(dir)?;
         check_format(dir)?;
-        let tables = Tables::open(&dir.join("state"))?;
+        let tables = Tables::open(&dir.join("state"), only_look)?;
         let files = Files::open(dir.join("files"), &tables)?;
         let identity = Identity::open(&tables)?;
         let fresh = Totals { latest_us: i64::MIN, ..Totals::default() };
@@ -115,7 +121,7 @@ impl Store {
             columns: Columns::open(&tables)?,
             events: Events::open(&files)?,
             ids: Ids::default(),
-            profiles: Profiles::open(&tables, identity.next())?,
+            profiles: Profiles::open(&tables, &files, identity.next())?,
             identity,
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
             files,
@@ -133,13 +139,17 @@ impl Store {
     /// # Errors
     /// As [`Self::open`], and [`Error::NotFound`].
     pub fn existing(dir: &Path) -> Result<Self> {
-        if !Self::is_at(dir) {
-            return Err(Error::NotFound(format!(
-                "there is no store at {} yet: run the pipeline first",
-                dir.display()
-            )));
-        }
+        must_be_at(dir)?;
         Self::open(dir)
+    }
+
+    /// The same for who commits nothing, which opens quicker: nothing is tidied up behind it.
+    ///
+    /// # Errors
+    /// As [`Self::existing`].
+    pub fn look(dir: &Path) -> Result<Self> {
+        must_be_at(dir)?;
+        Self::open_to(dir, true)
     }
 
     /// Adds rejected rows of a stage's instance to a change.
@@ -163,6 +173,7 @@ impl Store {
     /// # Errors
     /// When the ids of earlier events cannot be read.
     pub fn expect_events(&mut self) -> Result<()> {
+        self.profiles.arrive_all()?;
         self.ids.load(&self.files)
     }
 
@@ -171,8 +182,8 @@ impl Store {
         self.ids.insert(events)
     }
 
-    /// Puts a step's events in place, so that they can be evaluated, and names their file in `change`; answers the
-    /// files that the commit makes superfluous.
+    /// Puts a step's events in place, so that they can be evaluated, and names their file and that of their ids in
+    /// `change`; answers the files that the commit makes superfluous.
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
@@ -184,19 +195,25 @@ impl Store {
     ) -> Result<Vec<String>> {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
-        self.events.append(segment, expired_us, &self.columns, (&mut self.files, &self.tables, change))
+        let disk = (&mut self.files, &self.tables, &mut *change);
+        let mut retired = self.events.append(segment, expired_us, &self.columns, disk)?;
+        // Now, because it is synced while the events are evaluated.
+        retired.extend(self.ids.save(&mut self.files, &self.tables, change)?);
+        Ok(retired)
     }
 
-    /// Brings events into the form that answers quickest, if that is worth it, in a commit of its own.
+    /// Brings events and profiles into the form that answers quickest, if that is worth it, in a commit of its own.
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
     pub fn compact(&mut self, expired_us: i64) -> Result<()> {
         self.settle()?;
         let mut change = self.tables.change();
-        let retired =
+        let mut retired =
             self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
-        if !retired.is_empty() {
+        let disk = (&mut self.files, &self.tables, &mut change);
+        retired.extend(self.profiles.compact(self.identity.next(), disk)?);
+        if !change.is_empty() {
             self.files.commit(change, &retired).make()?;
         }
         Ok(())
@@ -241,6 +258,25 @@ impl Store {
     pub fn settle(&mut self) -> Result<()> {
         self.commits.wait()
     }
+
+    /// Ends the work on it, so that it opens quickly the next time. Without this, everything that was committed is there
+    /// as well; opening takes longer.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn close(self) -> Result<()> {
+        let Self { mut commits, _lock, tables, .. } = self;
+        commits.wait()?;
+        drop(commits);
+        tables.close()
+    }
+}
+
+fn must_be_at(dir: &Path) -> Result<()> {
+    if Store::is_at(dir) {
+        return Ok(());
+    }
+    Err(Error::NotFound(format!("there is no store at {} yet: run the pipeline first", dir.display())))
 }
 
 fn check_format(dir: &Path) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The state database: which keyspaces there are, what their keys and values look like.
 
+use super::journals;
 use crate::Result;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use serde::{Serialize, de::DeserializeOwned};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Bytes of the database that stay in memory: identifiers and profiles of a step lie far apart.
 const CACHE: u64 = 128 << 20;
@@ -12,6 +13,7 @@ const JOURNALS: u64 = 128 << 20;
 
 /// All keyspaces. Values are postcard unless said otherwise; numbers in keys are big-endian.
 pub struct Tables {
+    dir: PathBuf,
     db: Database,
     /// `totals`, `event-columns`, ….
     pub meta: Keyspace,
@@ -25,6 +27,8 @@ pub struct Tables {
     pub identifiers: Keyspace,
     /// Profile → [`crate::profile::Profile`].
     pub profiles: Keyspace,
+    /// Number → profiles that a commit changed and the file of profiles has as they were before, `u32`, little-endian.
+    pub outdated: Keyspace,
     /// Profile → the profile it was merged into, `u32`.
     pub merged: Keyspace,
     /// Segment → [`crate::segment::Membership`].
@@ -52,10 +56,10 @@ impl std::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// Opens or creates the database.
-    pub(super) fn open(dir: &Path) -> Result<Self> {
+    /// Opens or creates the database; who only looks has no thread that tidies it up, and so waits for none.
+    pub(super) fn open(dir: &Path, only_look: bool) -> Result<Self> {
         let db = Database::builder(dir)
-            .worker_threads(1)
+            .worker_threads_unchecked(usize::from(!only_look))
             .cache_size(CACHE)
             .max_journaling_size(JOURNALS)
             .open()?;
@@ -67,6 +71,7 @@ impl Tables {
             dictionary: keyspace("dictionary")?,
             identifiers: keyspace("identifiers")?,
             profiles: keyspace("profiles")?,
+            outdated: keyspace("outdated")?,
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
             applied: keyspace("applied")?,
@@ -76,8 +81,20 @@ impl Tables {
             outbox: keyspace("outbox")?,
             delivered: keyspace("delivered")?,
             models: keyspace("models")?,
+            dir: dir.to_owned(),
             db,
         })
+    }
+
+    /// Ends it so that the next start has no journal to read, where that is worth it.
+    pub(super) fn close(self) -> Result<()> {
+        if !journals::are_long(&self.dir)? {
+            return Ok(());
+        }
+        journals::flush(&self.db)?;
+        let dir = self.dir.clone();
+        drop(self);
+        journals::empty(&dir)
     }
 
     /// For who only reads, from any thread.
@@ -141,6 +158,11 @@ impl Change {
     /// Removes a key.
     pub fn remove(&mut self, table: &Keyspace, key: impl AsRef<[u8]>) {
         self.batch.remove(table, key.as_ref());
+    }
+
+    /// True when it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
     }
 
     /// Makes everything durable at once.

@@ -116,7 +116,7 @@ impl Width {
     ///
     /// # Errors
     /// When nothing of this type is stored.
-    pub(super) fn of(values: &ArrayRef) -> Result<Self> {
+    pub(crate) fn of(values: &ArrayRef) -> Result<Self> {
         let width = Self::named(values.data_type())?;
         if width.range().is_none() {
             return Ok(width);
@@ -167,7 +167,7 @@ impl Width {
     }
 
     /// Values as they lie in memory, at the start of a buffer.
-    pub(super) fn read(self, bytes: Buffer, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
+    pub(crate) fn read(self, bytes: Buffer, rows: usize, nulls: Option<NullBuffer>) -> ArrayRef {
         primitive!(self, T => {
             let values = ScalarBuffer::new(bytes, 0, rows);
             Arc::new(PrimitiveArray::<T>::new(values, nulls).with_data_type(self.arrow()))
