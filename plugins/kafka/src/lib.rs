@@ -29,3 +29,6 @@ pub use options::Config;
 pub use source::Kafka;
 
 kindred_plugin_api::register!(source Kafka);
+
+#[cfg(test)]
+mod tests;

@@ -62,8 +62,12 @@ impl Link {
     /// # Errors
     /// As [`Reach::partitions`]; CONFIG when what comes next at the place is gone.
     pub(crate) fn new(reach: &Reach, place: &Place) -> Result<Self> {
-        let first = reach.client(1)?;
-        let partitions = reach.partitions(&first)?;
+        let partitions = reach.partitions(&reach.client(1)?)?;
+        Self::over(reach, place, &partitions)
+    }
+
+    /// Reads these partitions, and later others that are found.
+    pub(crate) fn over(reach: &Reach, place: &Place, partitions: &[(String, i32)]) -> Result<Self> {
         let client = Arc::new(reach.client(partitions.len())?);
         let (arrival, arrived) = sync_channel(1);
         let now = Instant::now();
@@ -77,7 +81,7 @@ impl Link {
             looked: now,
             counted: now,
         };
-        link.add(place, &partitions)?;
+        link.add(place, partitions)?;
         if let Some(turn) = place.turn() {
             let before = |lane: &Lane| (lane.topic.as_str(), lane.partition) < turn;
             link.turn = link.lanes.partition_point(before) % link.lanes.len();
@@ -147,6 +151,12 @@ impl Link {
             context.info(&format!("topic `{topic}` has a partition {partition} now"));
         }
         self.add(place, &partitions)
+    }
+
+    /// Has the next [`Link::tend`] look for partitions.
+    #[cfg(test)]
+    pub(crate) fn look_now(&mut self) {
+        self.looked = Instant::now().checked_sub(LOOK).unwrap_or(self.looked);
     }
 
     /// Hands the next messages over, at most so many and while `more` wants more; in the order of the turns.

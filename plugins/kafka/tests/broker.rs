@@ -298,21 +298,6 @@ fn what_is_not_there_is_told_by_check() {
 }
 
 #[test]
-fn what_is_fetched_ahead_is_bounded() {
-    let topic = unique("ahead");
-    let (_cluster, brokers) = cluster(&[(&topic, 2)]);
-    // 4 MiB in each of two partitions, in messages of 64 KiB; a poll takes one.
-    let large = format!(r#"{{"kind":"buy","user":{{"id":"u"}},"more":"{}"}}"#, "x".repeat(64 << 10));
-    for partition in 0..2 {
-        brokers.publish(&topic, partition, 0, (0..64).map(|_| large.clone()));
-    }
-    let mut source = brokers.open(&[&topic], json!({}), None);
-    let rows = drain(&mut source, 1);
-    assert_eq!(rows.len(), 128);
-    assert!(rows.iter().all(|rows| rows.batch.num_rows() == 1));
-}
-
-#[test]
 fn a_position_of_another_plugin_is_refused() {
     let json = r#"{ "brokers": "127.0.0.1:9", "topics": "T", "identifiers": { "u": "id" } }"#;
     let context = Context::detached(".").with_state(Some(b"{\"made_us\":1}".to_vec()));

@@ -1,5 +1,5 @@
 //! What the tests against brokers share: messages that are produced, a source that reads them, what it gave.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 use kindred_plugin_api::{
     Context, Poll, Rows, Source,
