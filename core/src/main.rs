@@ -10,6 +10,7 @@ use kindred_plugin_file_events as _;
 use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_http_pull as _;
+use kindred_plugin_kafka as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
 use kindred_plugin_postgres as _;

@@ -12,7 +12,7 @@ use std::{
 pub(crate) type Artefacts = HashMap<String, PathBuf>;
 
 /// The names of the built-in plugins, sorted. Each has a crate `plugins/NAME/dylib`.
-pub const BUILT_IN: [&str; 18] = [
+pub const BUILT_IN: [&str; 19] = [
     "campaign-log",
     "consent",
     "content-category",
@@ -23,6 +23,7 @@ pub const BUILT_IN: [&str; 18] = [
     "geo",
     "hash-identifiers",
     "http-pull",
+    "kafka",
     "lookalike",
     "nats",
     "postgres",

@@ -31,6 +31,7 @@ pub fn of(plugin: &str) -> Option<Scenario> {
         "geo" => enrichments::geo(),
         "hash-identifiers" => hash_identifiers(),
         "http-pull" => http_pull(),
+        "kafka" => kafka(),
         "lookalike" => lookalike(),
         "nats" => nats()?,
         "postgres" => postgres()?,
@@ -131,13 +132,31 @@ fn campaign_log() -> Scenario {
     source("campaign-log", config, vec![("ads.csv", table)])
 }
 
-fn nats() -> Option<Scenario> {
-    let message = |row: usize| match row {
+/// A message of a broker, one in many with a fault.
+fn message(row: usize) -> String {
+    match row {
         7 => "{ not json".into(),
         13 => json!({ "event": "purchase" }).to_string(),
         _ => json!({ "user": { "id": format!("u{}", row % 5) }, "event": "purchase", "total": row })
             .to_string(),
-    };
+    }
+}
+
+fn kafka() -> Scenario {
+    let brokers = services::topics(&[("orders", 3), ("visits", 2)], (0..30).map(message));
+    let config = json!({
+        "brokers": brokers,
+        "topics": ["orders", "visits"],
+        "group": "kindred",
+        "follow": false,
+        "identifiers": { "user": "user.id" },
+        "event": { "column": "event" },
+        "properties": { "total": { "type": "decimal" }, "topic": "kafka.topic" },
+    });
+    source("kafka", config, Vec::new())
+}
+
+fn nats() -> Option<Scenario> {
     let (servers, stream) = services::stream("KINDRED-CONFORMANCE", (0..30).map(message))?;
     let config = json!({
         "servers": servers,

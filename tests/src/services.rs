@@ -3,10 +3,16 @@
 
 use async_nats::jetstream::{self, stream};
 use postgres::{Client, NoTls};
+use rdkafka::{
+    ClientConfig,
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    time::Duration,
 };
 
 const NATS: &str = "nats://127.0.0.1:4222";
@@ -27,7 +33,7 @@ pub fn stream(prefix: &str, messages: impl Iterator<Item = String>) -> Option<(&
         let subjects = vec![format!("{name}.>")];
         // It goes with the server's memory, not with this process.
         let storage = stream::StorageType::Memory;
-        let max_age = std::time::Duration::from_secs(3600);
+        let max_age = Duration::from_secs(3600);
         let config = stream::Config { name: name.clone(), subjects, storage, max_age, ..Default::default() };
         context.create_stream(config).await.ok()?;
         for message in messages {
@@ -36,6 +42,33 @@ pub fn stream(prefix: &str, messages: impl Iterator<Item = String>) -> Option<(&
         Some(())
     });
     if filled.is_none() { missing("NATS with JetStream at 127.0.0.1:4222") } else { Some((NATS, name)) }
+}
+
+/// A broker of this process with topics of so many partitions, which get these messages in turn, and a tombstone each:
+/// its address.
+pub fn topics(topics: &[(&str, i32)], messages: impl Iterator<Item = String>) -> String {
+    let cluster = MockCluster::new(1).expect("a broker");
+    let address = cluster.bootstrap_servers();
+    let mut config = ClientConfig::new();
+    let producer: BaseProducer = config.set("bootstrap.servers", &address).create().expect("a producer");
+    let mut partitions = Vec::new();
+    for (topic, count) in topics {
+        cluster.create_topic(topic, *count, 1).expect("a topic");
+        partitions.extend((0..*count).map(|partition| (*topic, partition)));
+    }
+    let send = |(topic, partition): (&str, i32), payload: Option<&str>| {
+        let record = BaseRecord::<str, str>::to(topic).partition(partition).key("key");
+        let record = BaseRecord { payload, ..record };
+        producer.send(record).expect("room for a message");
+    };
+    partitions.iter().for_each(|partition| send(*partition, None));
+    for (number, message) in messages.enumerate() {
+        send(partitions[number % partitions.len()], Some(&message));
+    }
+    producer.flush(Duration::from_secs(30)).expect("a broker that takes messages");
+    // It ends with the process.
+    std::mem::forget(cluster);
+    address
 }
 
 /// A table of customers, some of them with faults: connection, name of the table. It is the same for all processes.

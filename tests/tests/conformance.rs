@@ -18,6 +18,7 @@ use kindred_plugin_file_events as _;
 use kindred_plugin_geo as _;
 use kindred_plugin_hash_identifiers as _;
 use kindred_plugin_http_pull as _;
+use kindred_plugin_kafka as _;
 use kindred_plugin_lookalike as _;
 use kindred_plugin_nats as _;
 use kindred_plugin_postgres as _;
@@ -62,7 +63,7 @@ fn exactly_these_plugins_are_built_in() {
     );
     assert_eq!(
         registry.names(Kind::Source),
-        ["campaign-log", "cookies", "crm-import", "file-events", "http-pull", "nats", "postgres"]
+        ["campaign-log", "cookies", "crm-import", "file-events", "http-pull", "kafka", "nats", "postgres"]
     );
     assert_eq!(registry.names(Kind::Segmentation), ["lookalike", "rules"]);
     assert_eq!(registry.names(Kind::Destination), ["dsp-export"]);
@@ -87,6 +88,7 @@ conforms!(
     geo "geo",
     hash_identifiers "hash-identifiers",
     http_pull "http-pull",
+    kafka "kafka",
     lookalike "lookalike",
     nats "nats",
     postgres "postgres",

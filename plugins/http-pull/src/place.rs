@@ -1,6 +1,7 @@
 //! Which page, and how much of it was read: the position that the host stores and hands back.
 
-use kindred_plugin_api::{Fault, Result};
+use kindred_plugin_api::Result;
+use kindred_reading::{position_bytes, position_from};
 use serde::{Deserialize, Serialize};
 
 /// A place between two records.
@@ -42,13 +43,10 @@ impl Place {
     /// # Errors
     /// PERMANENT for other bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|_| {
-            let message = "the stored position is not one of pages; was the source another plugin before?";
-            Fault::permanent("position", message)
-        })
+        position_from(bytes, "pages")
     }
 
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(self).map_err(|error| Fault::permanent("position", error.to_string()))
+        position_bytes(self)
     }
 }

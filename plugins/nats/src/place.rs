@@ -1,6 +1,7 @@
 //! How far the stream was read: the position that the host stores and hands back.
 
-use kindred_plugin_api::{Fault, Result};
+use kindred_plugin_api::Result;
+use kindred_reading::{position_bytes, position_from};
 use serde::{Deserialize, Serialize};
 
 /// A place between two messages of one stream.
@@ -21,15 +22,10 @@ impl Place {
     /// # Errors
     /// PERMANENT for other bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(|_| {
-            Fault::permanent(
-                "position",
-                "the stored position is not one of a stream; was the source another plugin before?",
-            )
-        })
+        position_from(bytes, "a stream")
     }
 
     pub(crate) fn to_bytes(self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&self).map_err(|error| Fault::permanent("position", error.to_string()))
+        position_bytes(&self)
     }
 }

@@ -51,6 +51,7 @@ mod position;
 mod read;
 mod source;
 mod spec;
+mod stored;
 mod table;
 mod text;
 mod time;
@@ -67,6 +68,7 @@ pub use source::{FileSource, Files, check, problems};
 pub use spec::{
     CatalogueSpec, EventSpec, IdentifierSpec, OnBadValue, Renames, TimeSpec, Type, Unit, ValueSpec,
 };
+pub use stored::{position_bytes, position_from};
 pub use table::Table;
 pub use time::moment;
 pub use written::{HeaderRow, TextConfig};
