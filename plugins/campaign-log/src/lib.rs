@@ -14,7 +14,7 @@
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
     CatalogueSpec, Columns, ConstantOr, EventSpec, Field as Mapped, FileConfig, FilePlugin, Files, Format,
-    IdentifierSpec, Mapping, Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
+    IdentifierSpec, Mapping, Names, OnBadValue, Short, StoreConfig, TextConfig, TimeSpec, Type, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -25,8 +25,11 @@ const EVENTS: &[&str] = &["impression", "click", "conversion", "spend"];
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A file, a folder or a glob, or a list of them: `logs/*.csv.gz`. Relative to the pipeline file.
+    /// A file, a folder or a glob, or a list of them: `logs/*.csv.gz`, relative to the pipeline file, or `s3://bucket/logs/*.csv.gz`.
     path: Names,
+    /// How the store of an address is reached: `region`, `endpoint`, credentials … Default: as the environment says.
+    #[serde(default)]
+    store: StoreConfig,
     /// Format of the files: `csv`, `tsv`, `jsonl` or `parquet`. Default: by their extensions.
     #[serde(default)]
     format: Option<Format>,
@@ -85,7 +88,7 @@ impl FileConfig for Config {
     const MANIFEST: Manifest = manifest!(
         "campaign-log",
         "reads impressions, clicks, conversions and spend from log files",
-        ["ordered"]
+        ["ordered", "network"]
     );
 
     fn parts(&self) -> (Files, Mapping) {
@@ -116,7 +119,7 @@ impl FileConfig for Config {
             });
         }
         mapping.add_values("", "/properties", &self.properties);
-        (Files::new(&self.path, self.format, &self.text), mapping)
+        (Files::new(&self.path, &self.store, self.format, &self.text), mapping)
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -21,7 +21,7 @@ use kindred_collector::{Collector, CollectorConfig, Shared};
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
     Columns, ConstantOr, EventSpec, Field as Mapped, FileSource, Files, Format, IdentifierSpec, Mapping,
-    Names, OnBadValue, Short, TextConfig, TimeSpec, Type, ValueSpec,
+    Names, OnBadValue, Short, StoreConfig, TextConfig, TimeSpec, Type, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -33,9 +33,12 @@ const USUAL: [(&str, Type); 4] =
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A file, a folder or a glob, or a list of them: `logs/*.jsonl.gz`. Relative to the pipeline file.
+    /// A file, a folder or a glob, or a list of them: `logs/*.jsonl.gz`, relative to the pipeline file, or `s3://bucket/logs/*.jsonl.gz`.
     #[serde(default)]
     path: Option<Names>,
+    /// How the store of an address is reached: `region`, `endpoint`, credentials … Default: as the environment says.
+    #[serde(default)]
+    store: StoreConfig,
     /// In place of `path`: takes events in over HTTP. Of the other options only `identifiers`, `properties`,
     /// `on_bad_value` and the `map` of `event` count then; columns are paths such as `properties.price`, and one without
     /// a dot is looked for in the event's properties and traits.
@@ -113,7 +116,7 @@ impl Config {
             }
         }
         let path = self.path.clone().unwrap_or_default();
-        (Files::new(&path, self.format, &self.text), mapping)
+        (Files::new(&path, &self.store, self.format, &self.text), mapping)
     }
 
     /// What the collector shares with files.
@@ -134,6 +137,7 @@ impl Config {
     fn only_of_files(&self) -> Vec<Problem> {
         let set = [
             ("path", self.path.is_some()),
+            ("store", self.store != StoreConfig::default()),
             ("format", self.format.is_some()),
             ("text", self.text != TextConfig::default()),
             ("cookie", self.cookie != Short::default()),
@@ -165,7 +169,7 @@ impl Source for Cookies {
     const MANIFEST: Manifest = manifest!(
         "cookies",
         "reads cookie-identified events from web logs, or takes them in over HTTP",
-        ["ordered"]
+        ["ordered", "network"]
     );
     type Config = Config;
 

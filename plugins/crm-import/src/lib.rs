@@ -14,7 +14,7 @@
 use kindred_plugin_api::prelude::*;
 use kindred_reading::{
     Columns, ConstantOr, Field as Mapped, FileConfig, FilePlugin, Files, Format, IdentifierSpec, Mapping,
-    Names, OnBadValue, Short, TextConfig, TimeSpec, ValueSpec,
+    Names, OnBadValue, Short, StoreConfig, TextConfig, TimeSpec, ValueSpec,
 };
 use std::collections::BTreeMap;
 
@@ -22,8 +22,11 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A file, a folder or a glob, or a list of them: `exports/*.csv`. Relative to the pipeline file.
+    /// A file, a folder or a glob, or a list of them: `exports/*.csv`, relative to the pipeline file, or `s3://bucket/exports/*.csv`.
     path: Names,
+    /// How the store of an address is reached: `region`, `endpoint`, credentials … Default: as the environment says.
+    #[serde(default)]
+    store: StoreConfig,
     /// Format of the files: `csv`, `tsv`, `jsonl` or `parquet`. Default: by their extensions.
     #[serde(default)]
     format: Option<Format>,
@@ -58,7 +61,7 @@ fn all() -> Columns<ValueSpec> {
 
 impl FileConfig for Config {
     const MANIFEST: Manifest =
-        manifest!("crm-import", "reads keys and attributes from CRM exports", ["ordered"]);
+        manifest!("crm-import", "reads keys and attributes from CRM exports", ["ordered", "network"]);
 
     fn parts(&self) -> (Files, Mapping) {
         let mut mapping = Mapping {
@@ -74,7 +77,7 @@ impl FileConfig for Config {
         if let Some(rest) = &mut mapping.rest {
             rest.exclude.clone_from(&self.exclude);
         }
-        (Files::new(&self.path, self.format, &self.text), mapping)
+        (Files::new(&self.path, &self.store, self.format, &self.text), mapping)
     }
 
     fn problems(&self) -> Vec<Problem> {

@@ -13,6 +13,7 @@ use arrow::{
     compute::{cast, concat, take},
     datatypes::{DataType, Int64Type},
 };
+use kindred_objects::Stores;
 use kindred_plugin_api::{Context, Fault, Problem, Result};
 use std::collections::HashMap;
 
@@ -32,15 +33,17 @@ impl Catalogue {
     ///
     /// # Errors
     /// CONFIG when it or one of its columns is not there, or when it is no file of its format.
-    pub(crate) fn load(spec: &CatalogueSpec, context: &Context) -> Result<Self> {
+    pub(crate) fn load(spec: &CatalogueSpec, stores: &mut Stores, context: &Context) -> Result<Self> {
         let names: Vec<String> = std::iter::once(&spec.key)
             .chain(spec.columns.0.iter().map(|(_, column)| column))
             .cloned()
             .collect();
         let mut parts: Vec<Vec<ArrayRef>> = vec![Vec::new(); names.len()];
-        for file in resolve(&Names::from(spec.path.as_str()), spec.format, "/catalogue/path", context)? {
+        let path = Names::from(spec.path.as_str());
+        for file in resolve(&path, spec.format, "/catalogue/path", stores, context)? {
+            let input = file.enter()?;
             let Opened { mut reader, header } =
-                read::open(&file, &spec.text, &names, false, Mark::default(), context)?;
+                read::open((&file, &input), &spec.text, &names, false, Mark::default(), context)?;
             if let Some(header) = header {
                 let missing = |name: &String| {
                     let at = if *name == spec.key { "/catalogue/key" } else { "/catalogue/columns" };
@@ -126,7 +129,13 @@ mod tests {
         std::fs::write(dir.path().join("p.csv"), "id,name\n1,one\n007,seven\n1,again\n,none\n").unwrap();
         let spec =
             kindred_plugin_api::options::parse(r#"{ "path": "p.csv", "key": "id", "columns": ["name"] }"#);
-        Catalogue::load(&spec.unwrap(), &Context::detached(dir.path())).unwrap()
+        load(&spec.unwrap(), &dir).unwrap()
+    }
+
+    fn load(spec: &CatalogueSpec, dir: &tempfile::TempDir) -> Result<Catalogue> {
+        let context = Context::detached(dir.path());
+        let mut stores = Stores::new(&kindred_objects::StoreConfig::default(), &context);
+        Catalogue::load(spec, &mut stores, &context)
     }
 
     fn names(keys: impl Array + 'static) -> Vec<Option<String>> {
@@ -150,7 +159,7 @@ mod tests {
         std::fs::write(dir.path().join("p.csv"), "id,name\n").unwrap();
         let spec =
             kindred_plugin_api::options::parse(r#"{ "path": "p.csv", "key": "ids", "columns": ["name"] }"#);
-        let fault = Catalogue::load(&spec.unwrap(), &Context::detached(dir.path())).err().unwrap();
+        let fault = load(&spec.unwrap(), &dir).err().unwrap();
         assert_eq!(fault.problems[0].path, "/catalogue/key");
         assert_eq!(fault.problems[0].help.as_deref(), Some("did you mean `id`? columns: id, name"));
     }

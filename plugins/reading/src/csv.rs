@@ -3,7 +3,8 @@
 
 use crate::{
     chunk::Header,
-    files::{File, Format, unreadable},
+    files::{File, Format},
+    input::unreadable,
     text::{Cells, Dialect, Flaw, Scan, bad_header},
     window::Window,
     written::{HeaderRow, TextConfig},
@@ -35,8 +36,6 @@ impl Csv {
         columns: &[String],
         window: &mut Window,
     ) -> Result<(Self, Option<Header>)> {
-        // A packed file that is broken this early shows when its rows are read.
-        let broken = |error: &io::Error, window: &Window| window.packed() && error.raw_os_error().is_none();
         let delimiter = match (config.delimiter, file.format) {
             (Some(mark), _) => mark as u8,
             (None, Format::Tsv) => b'\t',
@@ -54,7 +53,8 @@ impl Csv {
                     "the first row has no end: a quote is not closed or it is too long",
                 ));
             }
-            Err(error) if broken(&error, window) => return Ok((csv, None)),
+            // A packed file that is broken this early shows when its rows are read.
+            Err(error) if window.is_broken(&error) => return Ok((csv, None)),
             Err(error) => return Err(unreadable(&file.name, &error)),
         };
         let first = csv.text().map_err(|(_, message)| bad_header(file, &format!("first row: {message}")))?;

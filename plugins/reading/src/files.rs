@@ -1,7 +1,12 @@
 //! Which files an option `path` means: a file, a folder or a glob, in sorted order, each with its format.
 
-use crate::options::Names;
-use kindred_plugin_api::{Context, Fault, Problem, Result};
+use crate::{
+    bucket,
+    input::{Input, Place, unreadable},
+    options::Names,
+};
+use kindred_objects::{Address, Stores};
+use kindred_plugin_api::{Context, Fault, FaultKind, Problem, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -21,30 +26,29 @@ pub enum Format {
     Parquet,
 }
 
-const KNOWN: &str = ".csv .tsv .jsonl .ndjson .json, also with .gz or .zst, and .parquet";
+pub(crate) const KNOWN: &str = ".csv .tsv .jsonl .ndjson .json, also with .gz or .zst, and .parquet";
 
-const WILD: [char; 3] = ['*', '?', '['];
+pub(crate) const WILD: [char; 3] = ['*', '?', '['];
 
 /// One file of the set.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub(crate) struct File {
-    /// Seen from the folder of the pipeline file where it lies below it: what a position and messages call it.
+    /// Seen from the folder of the pipeline file where it lies below it, or a whole address: what a position and messages
+    /// call it.
     pub(crate) name: String,
     /// Where it is.
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     /// How it is laid out.
     pub(crate) format: Format,
 }
 
-impl PartialOrd for Format {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Format {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (*self as u8).cmp(&(*other as u8))
+impl File {
+    /// Enters it.
+    ///
+    /// # Errors
+    /// TRANSIENT when it is gone, else what the store says.
+    pub(crate) fn enter(&self) -> Result<Input> {
+        self.place.enter()?.ok_or_else(|| Fault::transient("gone", format!("`{}` is gone", self.name)))
     }
 }
 
@@ -63,7 +67,7 @@ impl Format {
     }
 }
 
-/// The files that `paths` mean, sorted by path, each once.
+/// The files that `paths` mean, sorted by name, each once.
 ///
 /// # Errors
 /// CONFIG at `at` for a path that means nothing; TRANSIENT when a folder cannot be listed.
@@ -71,42 +75,57 @@ pub(crate) fn resolve(
     paths: &Names,
     format: Option<Format>,
     at: &str,
+    stores: &mut Stores,
     context: &Context,
 ) -> Result<Vec<File>> {
+    let base = context.path("");
     let mut files = Vec::new();
     let mut problems = Vec::new();
-    for (index, text) in paths.0.iter().enumerate() {
-        let at = if paths.0.len() > 1 { format!("{at}/{index}") } else { at.to_owned() };
-        match one(text, format, context) {
+    for (at, text) in places(paths, at) {
+        let found = match Address::parse(text, &at).map_err(|problem| Fault::config(vec![problem])) {
+            Ok(Some(address)) => bucket::objects(&address, text, format, &at, stores),
+            Ok(None) => one(text, format, context).map_err(|failed| failed.fault(&at)).map(|found| {
+                let file = |(path, format): (PathBuf, Format)| {
+                    let name = path.strip_prefix(&base).unwrap_or(&path).to_string_lossy().into_owned();
+                    File { name, place: Place::Path(path), format }
+                };
+                found.into_iter().map(file).collect()
+            }),
+            Err(fault) => Err(fault),
+        };
+        match found {
             Ok(found) => files.extend(found),
-            Err(Failed::Problem(message, help)) => problems.push(Problem::new(at, message).help(help)),
-            Err(Failed::Io(path, error)) => return Err(unreadable(&path.to_string_lossy(), &error)),
+            Err(fault) if fault.kind == FaultKind::Config => problems.extend(fault.problems),
+            Err(fault) => return Err(fault),
         }
     }
     if !problems.is_empty() {
         return Err(Fault::config(problems));
     }
-    let base = context.path("");
-    let mut files: Vec<File> = files
-        .into_iter()
-        .map(|(path, format)| {
-            let name = path.strip_prefix(&base).unwrap_or(&path).to_string_lossy().into_owned();
-            File { name, path, format }
-        })
-        .collect();
-    files.sort();
-    files.dedup();
+    files.sort_by(|one, other| one.name.cmp(&other.name));
+    files.dedup_by(|one, other| one.name == other.name);
     Ok(files)
 }
 
-/// The fault of a file that cannot be read now.
-pub(crate) fn unreadable(name: &str, error: &std::io::Error) -> Fault {
-    Fault::transient("unreadable-file", format!("`{name}` cannot be read: {error}"))
+/// Each path, and its place in the options.
+pub(crate) fn places<'a>(paths: &'a Names, at: &'a str) -> impl Iterator<Item = (String, &'a str)> {
+    let several = paths.0.len() > 1;
+    let place = move |index: usize| if several { format!("{at}/{index}") } else { at.to_owned() };
+    paths.0.iter().enumerate().map(move |(index, text)| (place(index), text.as_str()))
 }
 
 enum Failed {
     Problem(String, String),
     Io(PathBuf, std::io::Error),
+}
+
+impl Failed {
+    fn fault(self, at: &str) -> Fault {
+        match self {
+            Self::Problem(message, help) => Fault::config(vec![Problem::new(at, message).help(help)]),
+            Self::Io(path, error) => unreadable(&path.to_string_lossy(), &error),
+        }
+    }
 }
 
 type Found = Vec<(PathBuf, Format)>;
@@ -194,7 +213,9 @@ mod tests {
 
     fn names(path: &[&str], format: Option<Format>) -> Result<Vec<String>> {
         let dir = tree();
-        let files = resolve(&Names::from(path), format, "/path", &Context::detached(dir.path()))?;
+        let context = Context::detached(dir.path());
+        let mut stores = Stores::new(&kindred_objects::StoreConfig::default(), &context);
+        let files = resolve(&Names::from(path), format, "/path", &mut stores, &context)?;
         Ok(files.into_iter().map(|f| f.name).collect())
     }
 

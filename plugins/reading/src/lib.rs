@@ -4,18 +4,20 @@
 //! [`FileSource`]. A row goes this way:
 //!
 //! ```text
-//! path ─ files ─▶ window ─ csv | json ─▶ text ─┐
-//!          └────────────── parquet ────────────┴▶ chunk ─ catalogue ─ convert ─▶ assemble ─▶ batch, rejects
+//! path ─ files ─ input ─▶ window ─ csv | json ─▶ text ─┐
+//!                  └───────────── parquet ─────────────┴▶ chunk ─ catalogue ─ convert ─▶ assemble ─▶ batch, rejects
 //! ```
 //!
 //! Everything behind `chunk` works on whole columns. Nothing here depends on the size of a file: text slides through
-//! a window, Parquet comes row group by row group, only a catalogue is held in memory.
+//! a window, Parquet comes row group by row group, only a catalogue is held in memory. A file lies on this machine or in
+//! an object store (kindred-objects); everything behind `input` does not know which.
 //!
 //! # Positions
 //!
 //! A position says of each file that was begun its name, a hash of its first 4 KiB, and how many rows are read.
 //! A file that was read to its end is not opened again; one that grew is read on where it ended, a last line without
-//! line end once more; one whose beginning changed is read as a new file.
+//! line end once more; one whose beginning changed is read as a new file. Of an object it says the e-tag too: one with
+//! the same is not asked for again, and one that was written anew without having grown is read again.
 //!
 //! # Rejects
 //!
@@ -32,6 +34,7 @@
 //! | `no-identifier` | holds none at all |
 
 mod assemble;
+mod bucket;
 mod catalogue;
 mod chunk;
 mod convert;
@@ -39,6 +42,7 @@ mod csv;
 mod documents;
 mod files;
 mod flaws;
+mod input;
 mod json;
 mod mapping;
 mod meaning;
@@ -60,6 +64,7 @@ mod written;
 
 pub use documents::{Documents, Filling};
 pub use files::Format;
+pub use kindred_objects::StoreConfig;
 pub use mapping::{Field, Mapping, Rest};
 pub use meaning::Meaning;
 pub use options::{Columns, ConstantOr, Names, Short};

@@ -2,7 +2,8 @@
 
 use crate::{
     chunk::{Chunk, Header, Reader},
-    files::{File, unreadable},
+    files::File,
+    input::{Input, Stream, unreadable},
     position::Mark,
 };
 use arrow::{
@@ -10,12 +11,19 @@ use arrow::{
     compute::concat_batches,
     datatypes::{DataType, SchemaRef},
 };
+use bytes::Bytes;
+use kindred_objects::Blocks;
 use kindred_plugin_api::{Fault, Result};
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+use parquet::{
+    arrow::{
+        ProjectionMask,
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+            ParquetRecordBatchReaderBuilder,
+        },
     },
+    errors::ParquetError,
+    file::reader::{ChunkReader, Length},
 };
 use std::sync::Arc;
 
@@ -24,7 +32,8 @@ const BATCH_ROWS: std::ops::RangeInclusive<usize> = 1024..=131_072;
 
 /// One Parquet file.
 pub(crate) struct ParquetReader {
-    file: File,
+    name: String,
+    bytes: Bytewise,
     metadata: ArrowReaderMetadata,
     input: Option<ParquetRecordBatchReader>,
     pending: Option<RecordBatch>,
@@ -39,16 +48,18 @@ pub(crate) struct ParquetReader {
 ///
 /// # Errors
 /// PERMANENT for a file that is not complete, TRANSIENT when it cannot be read.
-pub(crate) fn open(file: &File, columns: &[String], mark: Mark) -> Result<Option<(ParquetReader, Header)>> {
-    let fail = |error: std::io::Error| unreadable(&file.name, &error);
-    let input = std::fs::File::open(&file.path).map_err(fail)?;
-    let size = input.metadata().map_err(fail)?.len();
+pub(crate) fn open(
+    (file, input): (&File, &Input),
+    columns: &[String],
+    mark: Mark,
+) -> Result<Option<(ParquetReader, Header)>> {
+    let bytes = Bytewise::open(input, columns.len()).map_err(|error| unreadable(&file.name, &error))?;
+    let size = bytes.len();
     if size == 0 {
         return Ok(None);
     }
-    let metadata = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(|error| {
-        Fault::permanent("parquet", format!("`{}` is no complete Parquet file: {error}", file.name))
-    })?;
+    let metadata = ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())
+        .map_err(|error| bytes.fault(|| format!("`{}` is no complete Parquet file: {error}", file.name)))?;
     let fields = metadata.schema().fields();
     let header = Header {
         names: fields.iter().map(|field| field.name().clone()).collect(),
@@ -56,7 +67,8 @@ pub(crate) fn open(file: &File, columns: &[String], mark: Mark) -> Result<Option
     };
     let total = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
     let reader = ParquetReader {
-        file: file.clone(),
+        name: file.name.clone(),
+        bytes,
         asked: columns.iter().map(|column| header.find(column).ok().flatten()).collect(),
         metadata,
         input: None,
@@ -116,16 +128,12 @@ impl Reader for ParquetReader {
 impl ParquetReader {
     /// The next batch of the projected columns, never empty.
     fn decode(&mut self, max: usize) -> Result<RecordBatch> {
-        let (file, rows) = (&self.file, self.rows);
-        let fail = |error: String| {
-            Fault::permanent(
-                "parquet",
-                format!("`{}` cannot be read on behind row {rows}: {error}", file.name),
-            )
-        };
+        let (name, bytes, rows) = (&self.name, &self.bytes, self.rows);
+        let fail =
+            |error: String| bytes.fault(|| format!("`{name}` cannot be read on behind row {rows}: {error}"));
         let input = match &mut self.input {
             Some(input) => input,
-            none => none.insert(enter(file, &self.metadata, &self.asked, rows, max).map_err(fail)?),
+            none => none.insert(enter(bytes, &self.metadata, &self.asked, rows, max).map_err(fail)?),
         };
         match input.next() {
             Some(batch) => batch.map_err(|error| fail(error.to_string())),
@@ -169,13 +177,12 @@ fn projection(asked: &[Option<usize>]) -> Vec<usize> {
 
 /// A reader behind the first `rows` rows.
 fn enter(
-    file: &File,
+    bytes: &Bytewise,
     metadata: &ArrowReaderMetadata,
     asked: &[Option<usize>],
     rows: u64,
     max: usize,
 ) -> Result<ParquetRecordBatchReader, String> {
-    let input = std::fs::File::open(&file.path).map_err(|error| error.to_string())?;
     let groups = metadata.metadata().row_groups();
     let (mut first, mut skipped) = (0, 0);
     while let Some(group) = groups.get(first) {
@@ -186,11 +193,74 @@ fn enter(
         (first, skipped) = (first + 1, after);
     }
     let mask = ProjectionMask::roots(metadata.parquet_schema(), projection(asked));
-    ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata.clone())
+    ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
         .with_projection(mask)
         .with_row_groups((first..groups.len()).collect())
         .with_offset(usize::try_from(rows - skipped).unwrap_or(usize::MAX))
         .with_batch_size(max.clamp(*BATCH_ROWS.start(), *BATCH_ROWS.end()))
         .build()
         .map_err(|error| error.to_string())
+}
+
+/// The bytes of a file, wherever the reader wants some.
+#[derive(Clone)]
+enum Bytewise {
+    File(Arc<std::fs::File>, u64),
+    Object(Blocks),
+}
+
+impl Bytewise {
+    fn open(input: &Input, columns: usize) -> std::io::Result<Self> {
+        Ok(match input {
+            Input::Path(path) => {
+                let file = std::fs::File::open(path)?;
+                let size = file.metadata()?.len();
+                Self::File(Arc::new(file), size)
+            }
+            Input::Object(entered) => Self::Object(Blocks::new(entered.clone(), columns)),
+        })
+    }
+
+    /// What the store said when reading failed, or that the file is broken.
+    fn fault(&self, broken: impl FnOnce() -> String) -> Fault {
+        let said = match self {
+            Self::File(..) => None,
+            Self::Object(blocks) => blocks.fault(),
+        };
+        said.unwrap_or_else(|| Fault::permanent("parquet", broken()))
+    }
+}
+
+impl Length for Bytewise {
+    fn len(&self) -> u64 {
+        match self {
+            Self::File(_, size) => *size,
+            Self::Object(blocks) => blocks.len(),
+        }
+    }
+}
+
+impl ChunkReader for Bytewise {
+    type T = Stream;
+
+    fn get_read(&self, start: u64) -> Result<Stream, ParquetError> {
+        Ok(match self {
+            Self::File(file, _) => Box::new(file.get_read(start)?),
+            Self::Object(blocks) => Box::new(blocks.read_from(start)),
+        })
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let bytes = match self {
+            Self::File(file, _) => return file.get_bytes(start, length),
+            Self::Object(blocks) => blocks.bytes(start, length)?,
+        };
+        if bytes.len() < length {
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes at {start} are asked for, {} are there",
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
 }

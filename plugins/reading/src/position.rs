@@ -1,15 +1,16 @@
 //! How far each file has been read: the position that the host stores and hands back.
 //!
 //! A file is known by its name and its *head*, a hash of its first 4 KiB. A Parquet file is never appended to, so its
-//! head covers its last 4 KiB (the footer) and its size too.
+//! head covers its last 4 KiB (the footer) and its size too. Of an object the store tells more: its e-tag.
 
-use crate::files::{File, Format, unreadable};
+use crate::{
+    files::{File, Format},
+    input::{Input, unreadable},
+};
+use kindred_objects::Version;
 use kindred_plugin_api::{Fault, Result};
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    io::{Read, Seek, SeekFrom},
-};
+use std::{collections::BTreeMap, io};
 use xxhash_rust::xxh3::Xxh3Default;
 
 const HEAD: u64 = 4096;
@@ -33,6 +34,9 @@ pub(crate) struct Progress {
     /// Once it was read to its end: its size then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     done_bytes: Option<u64>,
+    /// Which it was, for an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    object: Option<Version>,
 }
 
 /// A place between two rows of a file.
@@ -60,25 +64,38 @@ impl Position {
         serde_json::to_vec(self).map_err(|error| Fault::permanent("position", error.to_string()))
     }
 
+    /// True when the object of this name has been read to its end as it is listed.
+    pub(crate) fn has_all_of(&self, name: &str, listed: &Version) -> bool {
+        let known = self.files.get(name).filter(|known| known.done_bytes.is_some());
+        known.is_some_and(|known| known.object.as_ref() == Some(listed))
+    }
+
     /// What is left of a file: where to go on, or nothing.
     ///
     /// # Errors
     /// TRANSIENT when it cannot be read.
-    pub(crate) fn rest_of(&self, file: &File) -> Result<Option<Progress>> {
-        let size = file.path.metadata().map_err(|error| unreadable(&file.name, &error))?.len();
+    pub(crate) fn rest_of(&self, file: &File, input: &Input) -> Result<Option<Progress>> {
+        let fail = |error: io::Error| unreadable(&file.name, &error);
+        let size = input.size().map_err(fail)?;
+        let head = |bytes| head(input, file.format, bytes, size).map_err(fail);
+        let object = input.version().cloned();
         if let Some(known) = self.files.get(&file.name) {
-            let same = size >= known.head_bytes && head(file, known.head_bytes, size)? == known.head;
+            // An object is never appended to but written anew; if that did not make it longer, it is another one.
+            let anew = |was: &Version| object.as_ref() != Some(was) && size <= was.bytes;
+            let same = !known.object.as_ref().is_some_and(anew)
+                && size >= known.head_bytes
+                && head(known.head_bytes)? == known.head;
             match known.done_bytes {
                 Some(done) if same && size == done => return Ok(None),
                 Some(done) if same && size > done => {
-                    return Ok(Some(Progress { done_bytes: None, ..known.clone() }));
+                    return Ok(Some(Progress { done_bytes: None, object, ..known.clone() }));
                 }
-                None if same => return Ok(Some(known.clone())),
+                None if same => return Ok(Some(Progress { object, ..known.clone() })),
                 _ => {}
             }
         }
         let head_bytes = size.min(HEAD);
-        Ok(Some(Progress { head: head(file, head_bytes, size)?, head_bytes, ..Progress::default() }))
+        Ok(Some(Progress { head: head(head_bytes)?, head_bytes, object, ..Progress::default() }))
     }
 
     /// Records how far `file` has been read, and its size when that is the end.
@@ -97,31 +114,30 @@ impl Progress {
     }
 }
 
-fn head(file: &File, head_bytes: u64, size: u64) -> Result<String> {
-    let read = || -> std::io::Result<String> {
-        let mut hash = Xxh3Default::new();
-        let mut input = std::fs::File::open(&file.path)?;
-        let mut bytes = Vec::new();
-        input.by_ref().take(head_bytes).read_to_end(&mut bytes)?;
-        if file.format == Format::Parquet {
-            input.seek(SeekFrom::Start(size.saturating_sub(HEAD)))?;
-            input.take(HEAD).read_to_end(&mut bytes)?;
-            hash.update(&size.to_le_bytes());
-        }
-        hash.update(&bytes);
-        Ok(format!("{:032x}", hash.digest128()))
-    };
-    read().map_err(|error| unreadable(&file.name, &error))
+fn head(input: &Input, format: Format, head_bytes: u64, size: u64) -> io::Result<String> {
+    let mut hash = Xxh3Default::new();
+    let mut bytes = input.bytes(0, head_bytes)?;
+    if format == Format::Parquet {
+        bytes.extend(input.bytes(size.saturating_sub(HEAD), HEAD)?);
+        hash.update(&size.to_le_bytes());
+    }
+    hash.update(&bytes);
+    Ok(format!("{:032x}", hash.digest128()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Place;
 
     fn file(dir: &tempfile::TempDir, text: &str) -> File {
         let path = dir.path().join("a.csv");
         std::fs::write(&path, text).unwrap();
-        File { name: "a.csv".into(), path, format: Format::Csv }
+        File { name: "a.csv".into(), place: Place::Path(path), format: Format::Csv }
+    }
+
+    fn rest(position: &Position, file: &File) -> Option<Progress> {
+        position.rest_of(file, &file.place.enter().unwrap().unwrap()).unwrap()
     }
 
     #[test]
@@ -129,19 +145,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut position = Position::default();
         let a = file(&dir, "x\n1\n");
-        let begun = position.rest_of(&a).unwrap().unwrap();
+        let begun = rest(&position, &a).unwrap();
         assert_eq!(begun.mark, Mark::default());
         let mark = Mark { rows: 1, offset: Some(4) };
         position.set(&a, &begun, mark, Some(4));
         let position = Position::from_bytes(&position.to_bytes().unwrap()).unwrap();
 
-        assert_eq!(position.rest_of(&a).unwrap(), None);
-        let grown = position.rest_of(&file(&dir, "x\n1\n2\n")).unwrap().unwrap();
+        assert_eq!(rest(&position, &a), None);
+        let grown = rest(&position, &file(&dir, "x\n1\n2\n")).unwrap();
         assert_eq!(grown.mark, mark);
         assert_eq!(grown.fingerprint("a.csv"), begun.fingerprint("a.csv"));
-        let other = position.rest_of(&file(&dir, "y\n1\n2\n")).unwrap().unwrap();
+        let other = rest(&position, &file(&dir, "y\n1\n2\n")).unwrap();
         assert_eq!(other.mark, Mark::default());
-        let cut = position.rest_of(&file(&dir, "x\n")).unwrap().unwrap();
+        let cut = rest(&position, &file(&dir, "x\n")).unwrap();
         assert_eq!(cut.mark, Mark::default());
     }
 

@@ -3,6 +3,7 @@
 use crate::{
     chunk::{Chunk, Header, Reader},
     files::{File, Format},
+    input::Input,
     parquet,
     position::Mark,
     text,
@@ -22,7 +23,7 @@ pub(crate) struct Opened {
 /// CONFIG, PERMANENT or TRANSIENT, as the readers say; each names the file. CANCELLED when the host stops
 /// while rows are passed over.
 pub(crate) fn open(
-    file: &File,
+    (file, input): (&File, &Input),
     config: &TextConfig,
     columns: &[String],
     payloads: bool,
@@ -30,12 +31,12 @@ pub(crate) fn open(
     context: &Context,
 ) -> Result<Opened> {
     if file.format == Format::Parquet {
-        return Ok(match parquet::open(file, columns, mark)? {
+        return Ok(match parquet::open((file, input), columns, mark)? {
             Some((reader, header)) => Opened { reader: Box::new(reader), header: Some(header) },
             None => Opened { reader: Box::new(Nothing), header: None },
         });
     }
-    let (reader, header) = text::open(file, config, columns, payloads, mark, context)?;
+    let (reader, header) = text::open((file, input), config, columns, payloads, mark, context)?;
     Ok(Opened { reader: Box::new(reader), header })
 }
 

@@ -5,7 +5,7 @@ use crate::{
     assemble::{Origin, assemble},
     catalogue::Catalogue,
     chunk::{Header, Reader},
-    files::{File, Format, resolve},
+    files::{File, Format, places, resolve},
     mapping::Mapping,
     options::Names,
     plan::Plan,
@@ -14,17 +14,22 @@ use crate::{
     written::TextConfig,
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use kindred_objects::{Address, StoreConfig, Stores};
 use kindred_plugin_api::{Context, Fault, Poll, Problem, Result, Rows};
 use std::{collections::VecDeque, sync::Arc};
 
 /// Headers that `check` looks at, and footers that tell the exact backlog; of more files these are the first.
 const LOOKED_AT: usize = 256;
+/// The same of objects: each costs a request.
+const OBJECTS_LOOKED_AT: usize = 16;
 
-/// Where rows come from; the options `path`, `format` and `text` of every file source.
+/// Where rows come from; the options `path`, `store`, `format` and `text` of every file source.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
-    /// Files, folders, globs.
+    /// Files, folders, globs; of this machine or of an object store.
     pub path: Names,
+    /// How the store is reached.
+    pub store: StoreConfig,
     /// Their format, where their names do not tell.
     pub format: Option<Format>,
     /// How text files are written.
@@ -61,6 +66,16 @@ struct Current {
 /// What is wrong with the options of a file source, as far as can be told without looking at files.
 pub fn problems(files: &Files, mapping: &Mapping) -> Vec<Problem> {
     let mut problems = files.text.problems("/text");
+    problems.extend(files.store.problems("/store"));
+    let addresses: Vec<_> =
+        places(&files.path, "/path").map(|(at, text)| Address::parse(text, &at)).collect();
+    let elsewhere = mapping.catalogue.as_ref().is_some_and(|catalogue| catalogue.path.contains("://"));
+    if files.store != StoreConfig::default() && !elsewhere && addresses.iter().all(|found| *found == Ok(None))
+    {
+        let problem = Problem::new("/store", "`store` is of addresses, and `path` is none");
+        problems.push(problem.help("as `s3://bucket/logs/*.jsonl.gz`, `gs://…`, `az://…`"));
+    }
+    problems.extend(addresses.into_iter().filter_map(Result::err));
     problems
         .extend(mapping.catalogue.iter().flat_map(|catalogue| catalogue.text.problems("/catalogue/text")));
     problems.extend(mapping.problems());
@@ -73,9 +88,11 @@ pub fn problems(files: &Files, mapping: &Mapping) -> Vec<Problem> {
 /// CONFIG for a path or column that is not there, PERMANENT for a broken Parquet file, TRANSIENT when a file cannot
 /// be read.
 pub fn check(files: &Files, mapping: &Mapping, context: &Context) -> Result<()> {
-    let found = resolve(&files.path, files.format, "/path", context)?;
-    let (plan, _) = plan(files, mapping, &found, context)?;
-    for file in found.iter().take(LOOKED_AT) {
+    let mut stores = Stores::new(&files.store, context);
+    let found = resolve(&files.path, files.format, "/path", &mut stores, context)?;
+    let (plan, _) = plan(files, mapping, &found, &mut stores, context)?;
+    let objects = found.iter().any(|file| file.place.listed().is_some());
+    for file in found.iter().take(if objects { OBJECTS_LOOKED_AT } else { LOOKED_AT }) {
         lacks_nothing(&plan, file, header(file, &files.text, &plan.slots, context)?.as_ref())?;
     }
     Ok(())
@@ -88,17 +105,13 @@ impl FileSource {
     /// As [`check`]; PERMANENT for a position that is not one of a file source.
     pub fn open(files: &Files, mapping: &Mapping, context: Context) -> Result<Self> {
         let position = context.state().map(Position::from_bytes).transpose()?.unwrap_or_default();
-        let found = resolve(&files.path, files.format, "/path", &context)?;
-        let (plan, catalogue) = plan(files, mapping, &found, &context)?;
+        let mut stores = Stores::new(&files.store, &context);
+        let found = resolve(&files.path, files.format, "/path", &mut stores, &context)?;
+        let (plan, catalogue) = plan(files, mapping, &found, &mut stores, &context)?;
         let mut queue = VecDeque::new();
         for file in found {
-            if let Some(progress) = position.rest_of(&file)? {
-                let known = file.format == Format::Parquet && queue.len() < LOOKED_AT;
-                let open = || read::open(&file, &files.text, &[], false, progress.mark, &context);
-                let rows = if known { Some(open()?.reader.backlog()) } else { None };
-                let bytes = file.path.metadata().map_or(0, |metadata| metadata.len());
-                queue.push_back(Waiting { file, bytes, rows });
-            }
+            let counted = queue.len() < LOOKED_AT;
+            queue.extend(waiting(file, &position, &files.text, counted, &context)?);
         }
         let text = files.text.clone();
         let (current, moved, bytes_per_row) = (None, false, None);
@@ -166,12 +179,15 @@ impl FileSource {
             return Ok(Some(current));
         }
         while let Some(Waiting { file, .. }) = self.queue.front() {
-            if !file.path.exists() {
+            let Some(input) = file.place.enter()? else {
                 self.context.warn(&format!("`{}` is gone; its rows are not read", file.name));
-            } else if let Some(begun) = self.position.rest_of(file)? {
+                self.queue.pop_front();
+                continue;
+            };
+            if let Some(begun) = self.position.rest_of(file, &input)? {
                 let payloads = !self.plan.personal;
                 let (slots, mark) = (&self.plan.slots, begun.mark);
-                let opened = read::open(file, &self.text, slots, payloads, mark, &self.context)?;
+                let opened = read::open((file, &input), &self.text, slots, payloads, mark, &self.context)?;
                 lacks_nothing(&self.plan, file, opened.header.as_ref())?;
                 let fingerprint = begun.fingerprint(&file.name);
                 let current = Current { file: file.clone(), begun, fingerprint, reader: opened.reader };
@@ -192,18 +208,41 @@ impl FileSource {
     }
 }
 
+/// A file that has something to read, as far as that can be told cheaply.
+fn waiting(
+    file: File,
+    position: &Position,
+    text: &TextConfig,
+    counted: bool,
+    context: &Context,
+) -> Result<Option<Waiting>> {
+    if let Some(listed) = file.place.listed() {
+        let (done, bytes) = (position.has_all_of(&file.name, listed), listed.bytes);
+        return Ok((!done).then_some(Waiting { file, bytes, rows: None }));
+    }
+    let input = file.enter()?;
+    let Some(progress) = position.rest_of(&file, &input)? else { return Ok(None) };
+    let open = || read::open((&file, &input), text, &[], false, progress.mark, context);
+    let counted = counted && file.format == Format::Parquet;
+    let rows = if counted { Some(open()?.reader.backlog()) } else { None };
+    let bytes = input.size().unwrap_or(0);
+    Ok(Some(Waiting { file, bytes, rows }))
+}
+
 /// Resolves the mapping against the first file that says its columns.
 fn plan(
     files: &Files,
     mapping: &Mapping,
     found: &[File],
+    stores: &mut Stores,
     context: &Context,
 ) -> Result<(Plan, Option<Catalogue>)> {
     let problems = problems(files, mapping);
     if !problems.is_empty() {
         return Err(Fault::config(problems));
     }
-    let catalogue = mapping.catalogue.as_ref().map(|spec| Catalogue::load(spec, context)).transpose()?;
+    let catalogue =
+        mapping.catalogue.as_ref().map(|spec| Catalogue::load(spec, stores, context)).transpose()?;
     let types = catalogue.as_ref().map(Catalogue::types);
     // Whether a first row names the columns depends on how the options name them.
     let slots = Plan::compile(mapping, None, types.as_deref()).map_err(Fault::config)?.slots;
@@ -228,7 +267,7 @@ fn plan(
 }
 
 fn header(file: &File, text: &TextConfig, slots: &[String], context: &Context) -> Result<Option<Header>> {
-    Ok(read::open(file, text, slots, false, Mark::default(), context)?.header)
+    Ok(read::open((file, &file.enter()?), text, slots, false, Mark::default(), context)?.header)
 }
 
 fn lacks_nothing(plan: &Plan, file: &File, header: Option<&Header>) -> Result<()> {
@@ -238,7 +277,7 @@ fn lacks_nothing(plan: &Plan, file: &File, header: Option<&Header>) -> Result<()
 
 impl Files {
     /// From the options of a plugin.
-    pub fn new(path: &Names, format: Option<Format>, text: &TextConfig) -> Self {
-        Self { path: path.clone(), format, text: text.clone() }
+    pub fn new(path: &Names, store: &StoreConfig, format: Option<Format>, text: &TextConfig) -> Self {
+        Self { path: path.clone(), store: store.clone(), format, text: text.clone() }
     }
 }

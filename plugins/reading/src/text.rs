@@ -4,7 +4,8 @@
 use crate::{
     chunk::{Chunk, Header, Raw, Reader, cut, payload},
     csv::Csv,
-    files::{File, Format, unreadable},
+    files::{File, Format},
+    input::{Input, unreadable},
     json::Json,
     position::Mark,
     window::Window,
@@ -88,7 +89,7 @@ pub(crate) struct TextReader {
 /// # Errors
 /// CONFIG for a header that is no text, TRANSIENT when the file cannot be read.
 pub(crate) fn open(
-    file: &File,
+    (file, input): (&File, &Input),
     config: &TextConfig,
     columns: &[String],
     payloads: bool,
@@ -96,14 +97,14 @@ pub(crate) fn open(
     context: &Context,
 ) -> Result<(TextReader, Option<Header>)> {
     let fail = |error: io::Error| unreadable(&file.name, &error);
-    let mut window = Window::open(&file.path, config.encoding()).map_err(fail)?;
+    let mut window = Window::open(input, config.encoding()).map_err(fail)?;
     let (dialect, header): (Box<dyn Dialect>, _) = if file.format == Format::Jsonl {
         (Box::new(Json::new(columns)), None)
     } else {
         let (csv, header) = Csv::open(file, config, columns, &mut window)?;
         (Box::new(csv), header)
     };
-    let size = file.path.metadata().map_err(fail)?.len();
+    let size = input.size().map_err(fail)?;
     let mut reader = TextReader {
         name: file.name.clone(),
         window,
@@ -117,7 +118,7 @@ pub(crate) fn open(
         gave_up: None,
     };
     let entered = match mark.offset {
-        Some(offset) => reader.window.seek(&file.path, offset).map_err(fail)?,
+        Some(offset) => reader.window.seek(input, offset).map_err(fail)?,
         None => false,
     };
     if entered {
@@ -231,7 +232,7 @@ impl TextReader {
 
     /// A stream that cannot be unpacked any further ends the file, with a reject that says where.
     fn give_up(&mut self, error: io::Error, chunk: &mut Chunk) -> Result<()> {
-        if !self.window.packed() || error.raw_os_error().is_some() {
+        if !self.window.is_broken(&error) {
             return Err(unreadable(&self.name, &error));
         }
         self.gave_up = Some(self.size.max(self.window.read()));
@@ -269,7 +270,7 @@ impl TextReader {
                 Ok(Scan::TooLong) => {
                     self.window.skip_line().map_err(|error| unreadable(&self.name, &error))?
                 }
-                Err(error) if self.window.packed() && error.raw_os_error().is_none() => break,
+                Err(error) if self.window.is_broken(&error) => break,
                 Err(error) => return Err(unreadable(&self.name, &error)),
             }
             self.rows += 1;

@@ -1,10 +1,9 @@
 //! A text file as a sliding window of UTF-8 bytes: read, unpacked and decoded while it slides, never held as a whole.
 
+use crate::input::{Input, Stream, again, is_outside};
 use encoding_rs::{Decoder, DecoderResult, Encoding};
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
-    path::Path,
+    io::{self, BufRead, BufReader, Cursor, Read},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,7 +14,7 @@ const STEP: usize = 128 * 1024;
 
 /// The window. It begins at the row that is read next.
 pub(crate) struct Window {
-    input: Box<dyn Read + Send>,
+    input: Stream,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
@@ -27,7 +26,7 @@ pub(crate) struct Window {
     /// An end stays the end, though a writer may add to the file: position and rows must agree.
     ended: bool,
     /// A stream that failed once stays failed; decoders differ in what they do when asked again.
-    failed: Option<(io::ErrorKind, Option<i32>, String)>,
+    failed: Option<io::Error>,
 }
 
 impl Window {
@@ -35,8 +34,8 @@ impl Window {
     ///
     /// # Errors
     /// When the file cannot be opened; a broken stream shows only in [`Window::fill`].
-    pub(crate) fn open(path: &Path, encoding: &'static Encoding) -> io::Result<Self> {
-        let (stream, read, packed) = unpacked(path)?;
+    pub(crate) fn open(input: &Input, encoding: &'static Encoding) -> io::Result<Self> {
+        let (stream, read, packed) = unpacked(input)?;
         let (head, rest) = peek(stream);
         let (encoding, mark) = Encoding::for_bom(&head).unwrap_or((encoding, 0));
         let decoded = encoding != encoding_rs::UTF_8;
@@ -66,14 +65,13 @@ impl Window {
     ///
     /// # Errors
     /// When the file cannot be opened.
-    pub(crate) fn seek(&mut self, path: &Path, offset: u64) -> io::Result<bool> {
+    pub(crate) fn seek(&mut self, input: &Input, offset: u64) -> io::Result<bool> {
         if self.offset().is_none() {
             return Ok(false);
         }
-        let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(offset))?;
+        let input = input.read_from(offset)?;
         self.read.store(offset, Ordering::Relaxed);
-        self.input = Box::new(Counted { input: file, read: Arc::clone(&self.read) });
+        self.input = Box::new(Counted { input, read: Arc::clone(&self.read) });
         (self.start, self.end, self.offset) = (0, 0, offset);
         Ok(true)
     }
@@ -88,9 +86,9 @@ impl Window {
         (!self.packed && !self.decoded).then_some(self.offset)
     }
 
-    /// True when the bytes of the file pass through gzip or zstd.
-    pub(crate) fn packed(&self) -> bool {
-        self.packed
+    /// True when an error says that gzip or zstd cannot unpack the file, not that it cannot be read.
+    pub(crate) fn is_broken(&self, error: &io::Error) -> bool {
+        self.packed && !is_outside(error)
     }
 
     /// Bytes of the file that were read, before unpacking.
@@ -111,10 +109,8 @@ impl Window {
         if self.ended {
             return Ok(false);
         }
-        if let Some((kind, os, message)) = &self.failed {
-            return Err(
-                os.map_or_else(|| io::Error::new(*kind, message.clone()), io::Error::from_raw_os_error)
-            );
+        if let Some(error) = &self.failed {
+            return Err(again(error));
         }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -132,7 +128,7 @@ impl Window {
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    self.failed = Some((error.kind(), error.raw_os_error(), error.to_string()));
+                    self.failed = Some(again(&error));
                     return Err(error);
                 }
             }
@@ -180,12 +176,10 @@ impl Window {
     }
 }
 
-type Stream = Box<dyn Read + Send>;
-
 /// The file behind gzip or zstd, told by its first bytes, with a count of what was read of the file itself.
-fn unpacked(path: &Path) -> io::Result<(Stream, Arc<AtomicU64>, bool)> {
+fn unpacked(input: &Input) -> io::Result<(Stream, Arc<AtomicU64>, bool)> {
     let read = Arc::new(AtomicU64::new(0));
-    let counted = Counted { input: File::open(path)?, read: Arc::clone(&read) };
+    let counted = Counted { input: input.read_from(0)?, read: Arc::clone(&read) };
     let mut input = BufReader::with_capacity(STEP, counted);
     let magic = input.fill_buf()?;
     if magic.starts_with(&[0x1f, 0x8b]) {
@@ -293,7 +287,8 @@ mod tests {
     fn all(bytes: &[u8], encoding: &str) -> io::Result<Vec<u8>> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(bytes)?;
-        let mut window = Window::open(file.path(), Encoding::for_label(encoding.as_bytes()).unwrap())?;
+        let input = Input::Path(file.path().to_owned());
+        let mut window = Window::open(&input, Encoding::for_label(encoding.as_bytes()).unwrap())?;
         while window.fill()? {}
         Ok(window.bytes().to_vec())
     }
