@@ -2,6 +2,7 @@
 //! until that is durable.
 
 use crate::{
+    acks,
     app::App,
     cookie::Reach,
     counters::add,
@@ -15,7 +16,6 @@ use crate::{
 use axum::{http::HeaderValue, http::header::SET_COOKIE, response::Response};
 use kindred_signals::Consent;
 use std::{borrow::Cow, sync::Arc};
-use tokio::sync::oneshot;
 
 /// The version of a consent that no signal was read for.
 const SILENCE: &str = "none";
@@ -163,11 +163,8 @@ impl<'a> Intake<'a> {
             taken.cookie = cookies.forget(reach, domain);
         }
         let record = self.envelope.to_bytes().ok_or(Refusal::unavailable())?;
-        let (sender, durable) = oneshot::channel();
-        self.app.spool.append(record, move |result| {
-            // A client that went away does not need to know.
-            let _ = sender.send(result);
-        });
+        let (done, durable) = acks::expected();
+        self.app.spool.append(record, done);
         durable.await.map_err(|_| Refusal::unavailable())??;
         add(&self.app.counters.stored, self.kept);
         add(&self.app.counters.flawed, self.flawed);

@@ -23,6 +23,7 @@
 //!
 //! No reject holds anything of its event.
 
+mod acks;
 mod address;
 mod app;
 mod body;

@@ -15,20 +15,20 @@ use crate::{
     app::App,
     cookie::Reach,
     envelope::Payload,
-    inspect::{SIZE, inspect},
+    inspect::{Flaw, JSON, SIZE, inspect},
     intake::Intake,
     refusal::Refusal,
     segment::refused,
     visit::Visit,
 };
 use axum::{
-    extract::{Extension, State},
-    http::{HeaderMap, Uri, header},
+    extract::{Extension, Request, State},
+    http::header,
     response::{IntoResponse, Response},
 };
 use kindred_listening::Peer;
-use serde_json::{Map, Value};
-use std::sync::Arc;
+use serde::Serialize;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// One transparent point.
 pub(crate) const GIF: &[u8] =
@@ -38,14 +38,13 @@ pub(crate) const GIF: &[u8] =
 pub(crate) async fn pixel(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let visit = Visit::of(&app, peer, &uri, &headers);
+    let visit = Visit::of(&app, peer, request.uri(), request.headers());
     let site = app.sites.by_key(visit.query.get("k").unwrap_or_default())?;
     site.accepts(visit.origin.as_deref())?;
     let _under_way = site.enter(visit.received_us)?;
-    let json = event(&visit);
+    let json = event(&visit).map_err(refused)?;
     if json.len() > app.limits.event_bytes {
         return Err(refused(SIZE));
     }
@@ -65,33 +64,58 @@ pub(crate) fn gif() -> Response {
 }
 
 /// The event in Segment's form.
-fn event(visit: &Visit) -> String {
+fn event(visit: &Visit) -> Result<String, Flaw> {
     let query = &visit.query;
-    let text = |value: Option<&str>| value.map(|value| Value::String(value.to_owned()));
-    let object = |pairs: Vec<(&str, Option<Value>)>| {
-        let there = pairs.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        Value::Object(there.collect::<Map<_, _>>())
+    let event = query.get("e").filter(|name| *name != "page_view");
+    let property = |(key, value): &'_ (String, String)| Some((key.strip_prefix("p.")?, value.as_str()));
+    let page = Page {
+        url: query.get("url").or(visit.referrer.as_deref()),
+        referrer: query.get("ref"),
+        title: query.get("title"),
     };
-    let name = query.get("e").filter(|name| *name != "page_view");
-    let properties: Map<_, _> = query
-        .0
-        .iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix("p.")?.to_owned(), Value::String(value.clone()))))
-        .collect();
-    let page = object(vec![
-        ("url", text(query.get("url").or(visit.referrer.as_deref()))),
-        ("referrer", text(query.get("ref"))),
-        ("title", text(query.get("title"))),
-    ]);
-    let event = object(vec![
-        ("type", text(Some(if name.is_some() { "track" } else { "page" }))),
-        ("event", text(name)),
-        ("messageId", text(query.get("id"))),
-        ("userId", text(query.get("u"))),
-        ("anonymousId", text(query.get("a"))),
-        ("timestamp", text(query.get("ts"))),
-        ("properties", Some(Value::Object(properties))),
-        ("context", Some(object(vec![("page", Some(page))]))),
-    ]);
-    event.to_string()
+    let event = Event {
+        kind: if event.is_some() { "track" } else { "page" },
+        event,
+        message_id: query.get("id"),
+        user_id: query.get("u"),
+        anonymous_id: query.get("a"),
+        timestamp: query.get("ts"),
+        properties: query.0.iter().filter_map(property).collect(),
+        context: Context { page },
+    };
+    serde_json::to_string(&event).map_err(|_| JSON)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<&'a str>,
+    properties: BTreeMap<&'a str, &'a str>,
+    context: Context<'a>,
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    page: Page<'a>,
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
 }

@@ -31,6 +31,7 @@
 
 mod answer;
 mod connection;
+mod lanes;
 mod limits;
 mod listener;
 mod pace;

@@ -3,6 +3,7 @@
 use crate::{
     Limits,
     connection::{Shared, serve},
+    lanes::{Lane, Lanes},
 };
 use axum::Router;
 use std::{
@@ -14,7 +15,6 @@ use std::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    runtime::{Builder, Runtime},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
 };
 
@@ -32,7 +32,7 @@ pub struct Listener {
 /// A listener at work, on threads of its own. Dropping it cuts every connection.
 #[derive(Debug)]
 pub struct Serving {
-    runtime: Option<Runtime>,
+    lanes: Lanes,
     stop: watch::Sender<bool>,
     permits: Arc<Semaphore>,
     connections: usize,
@@ -68,15 +68,11 @@ impl Listener {
     /// # Errors
     /// The system's, when threads cannot be started.
     pub fn serve(self, router: Router, limits: &Limits, threads: usize) -> io::Result<Serving> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads.max(1))
-            .thread_name("http")
-            .enable_io()
-            .enable_time()
-            .build()?;
+        let lanes = Lanes::start(threads.max(1))?;
         let address = self.local_address()?;
+        let first = lanes.first();
         let socket = {
-            let _entered = runtime.enter();
+            let _entered = first.handle.enter();
             TcpListener::from_std(self.socket)?
         };
         let connections = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
@@ -85,12 +81,13 @@ impl Listener {
         let shared = Shared { router, limits: limits.clone(), crowded: Notify::new() };
         let loops = Accepting {
             shared: Arc::new(shared),
+            lanes: lanes.all(),
             permits: Arc::clone(&permits),
             addresses: Arc::default(),
             stopped,
         };
-        runtime.spawn(loops.run(socket));
-        Ok(Serving { runtime: Some(runtime), stop, permits, connections, address })
+        first.handle.spawn(loops.run(socket));
+        Ok(Serving { lanes, stop, permits, connections, address })
     }
 }
 
@@ -112,28 +109,21 @@ impl Serving {
 
     /// Accepts no more, closes idle connections, lets requests under way finish for so long, and ends the threads.
     /// True when all of them finished. Not to be called on a thread of an async runtime.
-    pub fn stop(mut self, grace: Duration) -> bool {
-        let Some(runtime) = self.runtime.take() else { return true };
+    pub fn stop(self, grace: Duration) -> bool {
+        // Nobody may listen any more.
         let _ = self.stop.send(true);
         let all = u32::try_from(self.connections).unwrap_or(u32::MAX);
-        let finished = runtime
-            .block_on(async { tokio::time::timeout(grace, self.permits.acquire_many(all)).await.is_ok() });
-        runtime.shutdown_timeout(Duration::from_millis(100));
+        let finished = async { tokio::time::timeout(grace, self.permits.acquire_many(all)).await.is_ok() };
+        let finished = self.lanes.first().handle.block_on(finished);
+        self.lanes.end();
         finished
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
 /// The accept loop.
 struct Accepting {
     shared: Arc<Shared>,
+    lanes: Vec<Lane>,
     permits: Arc<Semaphore>,
     addresses: Addresses,
     stopped: watch::Receiver<bool>,
@@ -154,9 +144,14 @@ impl Accepting {
             // Answers are small and complete; a late acknowledgement must not hold them.
             let _ = stream.set_nodelay(true);
             let (shared, stopped) = (Arc::clone(&self.shared), self.stopped.clone());
-            tokio::spawn(async move {
-                serve(stream, peer, shared, stopped).await;
-                drop((place, permit));
+            // A connection moves to the thread that has the fewest, and stays there.
+            let (Ok(stream), Some(lane)) = (stream.into_std(), lightest(&self.lanes)) else { continue };
+            let taken = lane.take();
+            lane.handle.spawn(async move {
+                if let Ok(stream) = TcpStream::from_std(stream) {
+                    serve(stream, peer, shared, stopped).await;
+                }
+                drop((place, permit, taken));
             });
         }
     }
@@ -177,6 +172,10 @@ impl Accepting {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         Some((stream, peer, permit))
     }
+}
+
+fn lightest(lanes: &[Lane]) -> Option<&Lane> {
+    lanes.iter().min_by_key(|lane| lane.taken())
 }
 
 /// The client went away before it was accepted: no reason to pause.

@@ -1,3 +1,4 @@
+math.randomseed(os.time())
 local n = 0
 local prefix = tostring(math.random(1, 1e9))
 local function id() n = n + 1; return prefix .. "-" .. n end
