@@ -133,10 +133,15 @@ impl Plan {
         if !compiler.problems.is_empty() {
             return Err(compiler.problems);
         }
+        let received = |field: ArrowField| match mapping.received.contains(field.name()) {
+            true => columns::received(field),
+            false => field,
+        };
+        let fields: Vec<ArrowField> = compiler.fields.into_iter().map(received).collect();
         Ok(Self {
             slots: compiler.slots,
             outputs: compiler.outputs,
-            schema: Arc::new(Schema::new(compiler.fields)),
+            schema: Arc::new(Schema::new(fields)),
             probe,
             inputs: compiler.inputs,
             on_bad_value: mapping.on_bad_value,
