@@ -264,3 +264,51 @@ fn an_enrichment_that_is_mended_gets_its_rows_once_more() {
         assert_eq!(letters(&shop, &[]).len(), usize::from(!kept));
     }
 }
+
+#[test]
+fn a_replay_that_is_killed_takes_every_row_in_once() {
+    let shop = shop(STRICT);
+    let small = |shop: &Shop, schema: &str| {
+        write(shop, schema);
+        let path = shop.0.path().join("pipeline.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replace("name = \"shop\"", "name = \"shop\"\nstep_rows = 64")).unwrap();
+    };
+    small(&shop, STRICT);
+    let rows: String = (0..3000).map(|n| event(&n.to_string(), ",\"price\":1.5")).collect();
+    shop.write("logs/a.jsonl", rows);
+    assert_eq!(shop.json(&["run", "pipeline.toml"])["sources"]["web"]["rejected"], 3000);
+    small(&shop, &STRICT.replace("price = \"integer\"", "price = \"decimal\""));
+    let mut killed = 0;
+    for round in 0..12_u64 {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_kindred"))
+            .current_dir(shop.0.path())
+            .args(["dead-letters", "replay", "pipeline.toml", "--quiet"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(40 + round * 17));
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(killed > 0, "no replay was still under way");
+    let rest = letters(&shop, &["--limit", "0"]).len();
+    let done = replay(&shop, &[]);
+    assert_eq!(done["sources"]["web"]["events"].as_u64().unwrap_or_default(), rest as u64, "{done}");
+    assert!(letters(&shop, &[]).is_empty());
+    shop.write("logs/b.jsonl", event("new", ""));
+    let end = shop.json(&["run", "pipeline.toml"]);
+    assert_eq!((&end["events"], &end["profiles"]), (&json!(3001), &json!(3001)), "{end}");
+}
+
+#[test]
+fn json_that_is_no_text_is_not_made_one_unless_that_is_said() {
+    let shop = shop("");
+    let rows = [event("1", ",\"colour\":true"), event("2", ",\"colour\":{\"a\":1}"), event("3", ",\"colour\":12")];
+    shop.write("logs/a.jsonl", rows.concat());
+    let web = shop.json(&["run", "pipeline.toml"])["sources"]["web"].clone();
+    assert_eq!((&web["events"], &web["reasons"]), (&json!(1), &json!({"value": 2})), "{web}");
+    let message = letters(&shop, &[])[0]["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("column `colour`: found `true`, expected text; with `type"), "{message}");
+}

@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) kind: Type,
     pub(crate) number: NumberFormat,
     pub(crate) time: TimeFormat,
+    /// The options name the type: text is then whatever is written, also where JSON has true, an object or a list.
+    pub(crate) written: bool,
 }
 
 impl Target {
@@ -224,7 +226,8 @@ mod tests {
     use arrow::array::{Date32Array, Decimal128Array, TimestampNanosecondArray, UInt64Array};
 
     fn target(kind: Type) -> Target {
-        Target { kind, number: NumberFormat::default(), time: TimeFormat::new(&TimeSpec::default()).unwrap() }
+        let time = TimeFormat::new(&TimeSpec::default()).unwrap();
+        Target { kind, number: NumberFormat::default(), time, written: true }
     }
 
     fn convert(kind: Type, column: impl Array + 'static) -> (ArrayRef, usize) {

@@ -308,7 +308,7 @@ impl Compiler<'_> {
             && let Some(time) = self.time_format(&TimeSpec::default(), &field.at)
         {
             let input = self.input(&field.spec, &field.at, field.required);
-            let target = Target { kind: Type::String, number: NumberFormat::default(), time };
+            let target = Target { kind: Type::String, number: NumberFormat::default(), time, written: true };
             self.push(field.name.clone(), DataType::Utf8, Output::Value { input, target });
         }
     }
@@ -329,7 +329,7 @@ impl Compiler<'_> {
             self.problem(at, format!("`{name}` is a reserved name; call the property something else"));
         }
         let number = NumberFormat { decimal: spec.decimal, thousands: spec.thousands };
-        let target = Target { kind, number, time };
+        let target = Target { kind, number, time, written: spec.kind.is_some() };
         self.push(name, target.data_type(), Output::Value { input, target });
     }
 
