@@ -7,14 +7,17 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use kindred_core::{
-    config::{self, ConsentDefault, Party, Source},
+    config::{self, ConsentDefault, Source},
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::{
         Segments,
         turns::{Since, Turns, Until, turns},
     },
-    step::intake::{Bound, Gathering},
+    step::{
+        intake::{Bound, Gathering},
+        load::Load,
+    },
     store::Store,
 };
 use kindred_plugin_cookies as _;
@@ -83,9 +86,8 @@ fn store(folder: &Path, events: &[Event]) -> Store {
     let source = Source {
         name: "web".into(),
         plugin: "cookies".into(),
-        party: Party::First,
         consent: ConsentDefault::Granted,
-        config: serde_json::Value::Null,
+        ..Source::default()
     };
     for (at, part) in events.chunks(7).enumerate() {
         let text = |of: &dyn Fn(usize, &Event) -> String| -> ArrayRef {
@@ -104,7 +106,7 @@ fn store(folder: &Path, events: &[Event]) -> Store {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
         let mut gathering = Gathering::default();
         let bound = Bound::new(&mut store, &source, &batch.schema(), &[]).unwrap();
-        bound.take(&mut store, &batch, &mut gathering, &mut Vec::new()).unwrap();
+        bound.take(&mut store, &Load::of(batch), &mut gathering, &mut Vec::new()).unwrap();
         let mut change = store.tables.change();
         let segment = gathering.segment(&store.columns).unwrap();
         let staged = store.stage(&mut change, segment, i64::MIN).unwrap();

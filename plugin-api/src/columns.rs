@@ -57,6 +57,22 @@ pub fn coded_narrow(values: usize) -> DataType {
     DataType::Dictionary(Box::new(codes), Box::new(DataType::Utf8))
 }
 
+/// Key and value in a field's metadata of a column that is of the receipt.
+const OF: (&str, &str) = ("kindred.of", "receipt");
+
+/// Marks a column of a source as one of the receipt: an event that is sent again under its id may come with another value in
+/// it, and is the same event. An address from which it came is such a column, and a time that was shifted by when it came.
+pub fn received(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(OF.0.to_owned(), OF.1.to_owned());
+    field.with_metadata(metadata)
+}
+
+/// Whether a column is one of the receipt.
+pub fn is_received(field: &Field) -> bool {
+    field.metadata().get(OF.0).is_some_and(|of| of == OF.1)
+}
+
 /// True for the names that have a fixed meaning in an event batch.
 pub fn is_reserved(name: &str) -> bool {
     [EVENT_ID, EVENT_TIME, EVENT, CONSENT, CONSENT_VERSION].contains(&name)

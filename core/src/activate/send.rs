@@ -9,10 +9,10 @@ use crate::{
     log,
     plugin::{DestinationHandle, Opening, Plugins, Worker, registry::Registry},
     segment::{bitmap, bytes},
-    store::Store,
+    store::{Store, dead_letters::Refused},
 };
 use arrow::{array::RecordBatch, ipc::reader::StreamReader};
-use kindred_plugin_api::{Fault, FaultKind, Flushed, Mode, columns};
+use kindred_plugin_api::{Fault, FaultKind, Flushed, Mode, Reject, columns};
 use roaring::RoaringBitmap;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -231,7 +231,9 @@ pub fn acknowledge(
     change.put(&store.tables.delivered, &destination.name, &has)?;
     change.remove(&store.tables.outbox, &destination.name);
     if destination.on_error.data == Data::DeadLetter {
-        store.dead_letter(&mut change, ("destination", &destination.name), &flushed.rejects)?;
+        let refuse = |reject: &Reject| Refused::unkept("destination", &destination.name, reject.clone());
+        let refused: Vec<Refused> = flushed.rejects.iter().map(refuse).collect();
+        store.dead_letter(&mut change, "", &refused, &RecordBatch::new_empty(columns::activation()))?;
     } else if let Some(first) = flushed.rejects.first() {
         let fault = Fault::data(first.code.clone(), first.message.clone());
         return Err(Error::plugin("destination", &destination.name)(fault));

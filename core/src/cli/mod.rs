@@ -74,7 +74,7 @@ enum Command {
     Explain(explain::Options),
     /// Ask the store in SQL: events, profiles, identities, memberships.
     Query(query::Options),
-    /// Rows that could not be used.
+    /// Rows that could not be used: look at them, and send them once more after a fix.
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
     /// Plugins: built in, or in libraries.

@@ -114,7 +114,7 @@ pub(super) fn print(summary: &Summary) {
     );
     let rejected: u64 = summary.sources.values().map(|s| s.rejected).sum();
     if rejected > 0 {
-        say!("see rejected rows with `kindred dead-letters list FILE`");
+        say!("see rejected rows with `kindred dead-letters list FILE`, send them once more with `… replay FILE`");
     }
 }
 

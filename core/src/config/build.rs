@@ -1,7 +1,7 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Serve, Source, Sql, age, cases, engine,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Serve, Source, Sql, age, cases, contract, engine,
     file::{
         self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
         ServeTable, SourceTable,
@@ -159,10 +159,15 @@ impl<'a> Build<'a> {
             self.problems.push(problem.help(format!("{help}; {}", self.kinds(Kind::Source))));
         }
         let mut out = Vec::new();
+        let mut contracts = contract::Contracts::default();
         for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
             let (_, config) = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
-            let SourceTable { plugin, party, consent, .. } = table;
-            out.push(Source { name: key.clone(), plugin, party, consent, config });
+            let SourceTable { plugin, party, consent, schema, .. } = table;
+            let schema = schema.map(|table| {
+                let place = node.get("schema").unwrap_or(node);
+                contracts.read(key, table, place, self.shelf.source, self.problems)
+            });
+            out.push(Source { name: key.clone(), plugin, party, consent, schema, config });
         }
         out
     }

@@ -1,7 +1,7 @@
 //! The keys of a pipeline file, once. These structs and their comments are what the reader accepts, what its errors say,
 //! the JSON Schema for editors and the reference page.
 
-use super::{ConsentDefault, OnError, Party, Purpose, Scope};
+use super::{ConsentDefault, OnError, Party, Purpose, Scope, contract::Drift};
 use crate::store::columns::ColumnType;
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
@@ -179,10 +179,47 @@ pub(super) struct SourceTable {
     /// What a row without a consent of its own counts as.
     #[serde(default)]
     pub(super) consent: ConsentDefault,
+    /// What its rows must look like: `[sources.NAME.schema]`. Default: whatever the source brings, as far as it fits what the
+    /// store holds.
+    #[schemars(with = "SchemaTable", default)]
+    pub(super) schema: Option<SchemaTable>,
     /// Options of the plugin.
     #[serde(default)]
     #[expect(dead_code, reason = "read with its places, by the plugin's own schema")]
     config: Options,
+}
+
+/// `[sources.NAME.schema]`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaTable {
+    /// Columns as the source hands them out, before any enrichment, by name, with their types: `"attr.country" = "text"`,
+    /// `price = { type = "decimal", required = true }`.
+    #[schemars(required)]
+    pub(super) columns: BTreeMap<String, ColumnSpec>,
+    /// What happens to rows that are otherwise.
+    #[serde(default)]
+    pub(super) drift: Drift,
+}
+
+/// A type, or a table of it.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum ColumnSpec {
+    Kind(ColumnType),
+    Table(ColumnTable),
+}
+
+/// A column: `{ type = "decimal", required = true }`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ColumnTable {
+    /// What its values are.
+    #[serde(rename = "type")]
+    pub(super) kind: ColumnType,
+    /// Every row must have a value; of a property, every row with an event.
+    #[serde(default)]
+    pub(super) required: bool,
 }
 
 /// `[[enrichments]]`

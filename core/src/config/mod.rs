@@ -8,6 +8,7 @@
 mod age;
 mod build;
 pub mod cases;
+pub mod contract;
 mod engine;
 mod file;
 mod graph;
@@ -28,6 +29,7 @@ pub use vars::set_argument;
 
 use crate::plugin::Plugins;
 use cases::Cases;
+use contract::Contract;
 use kindred_plugin_api::Mode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -255,7 +257,7 @@ pub enum ConsentDefault {
 }
 
 /// One `[sources.NAME]`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Source {
     /// Its name.
     pub name: String,
@@ -265,6 +267,9 @@ pub struct Source {
     pub party: Party,
     /// For rows that carry no consent.
     pub consent: ConsentDefault,
+    /// What its rows must look like, where that is declared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Contract>,
     /// The plugin's options.
     pub config: serde_json::Value,
 }

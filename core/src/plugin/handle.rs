@@ -16,6 +16,7 @@ use kindred_plugin_api::{
     },
     columns,
 };
+use std::collections::BTreeSet;
 
 /// No deadline of the host's own yet: a call may take this long.
 const DEADLINE_MS: u64 = 60_000;
@@ -177,7 +178,7 @@ impl EnrichmentHandle {
     /// One batch; rows in = rows out + rejects.
     ///
     /// # Errors
-    /// Whatever the plugin found, and permanent when rows were lost or made up.
+    /// Whatever the plugin found, and permanent when rows were lost or made up. Rejected rows are rows of the batch, each once.
     pub fn process(&mut self, batch: &RecordBatch) -> Result<(RecordBatch, Vec<Reject>), Fault> {
         let answer = done(self.raw.process(export(batch), DEADLINE_MS))?;
         let out = import(answer.out, self.schema.as_ref().ok_or_else(unbound)?, self.proof)?;
@@ -185,6 +186,11 @@ impl EnrichmentHandle {
         let (came, went) = (batch.num_rows(), out.num_rows() + rejects.len());
         if came != went {
             return Err(Fault::permanent("row-count", format!("{came} rows went in, {went} came out")));
+        }
+        let mut rows = BTreeSet::new();
+        if let Some(wrong) = rejects.iter().find(|r| r.row >= came as u64 || !rows.insert(r.row)) {
+            let message = format!("row {} of {came} was rejected, which is not there or was already", wrong.row);
+            return Err(Fault::permanent("row-number", message));
         }
         Ok((out, rejects))
     }

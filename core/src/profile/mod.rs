@@ -199,7 +199,34 @@ impl Profiles {
         &self.attributes
     }
 
-    /// Makes sure that an attribute column exists; a source may change the type of its own.
+    /// Makes sure that an attribute column exists, and answers how it is held. Its type changes only where the source's
+    /// schema declares it: values of the type before are not shown until their rows come again.
+    ///
+    /// # Errors
+    /// When it is held with another type and none is declared. Integers go into a decimal attribute.
+    pub fn agree(&mut self, name: &str, kind: ColumnType, declared: bool, by: &str) -> Result<ColumnType> {
+        match self.attributes.get(name) {
+            Some(ColumnType::Decimal) if kind == ColumnType::Integer => return Ok(ColumnType::Decimal),
+            Some(held) if *held != kind && !declared => {
+                return Err(crate::Error::Column(format!(
+                    "attribute `{name}` of {by} is {}, the store holds it as {}: declare its type under \
+                     `schema.columns` if it has changed for good",
+                    kind.name(),
+                    held.name()
+                )));
+            }
+            Some(held) if *held != kind => crate::log::warn(&format!(
+                "attribute `{name}` becomes {}: its values that are {} are not shown until their rows come again",
+                kind.name(),
+                held.name()
+            )),
+            _ => {}
+        }
+        self.declare(name.to_owned(), kind);
+        Ok(kind)
+    }
+
+    /// Gives an attribute column its type.
     pub fn declare(&mut self, name: String, kind: ColumnType) {
         let before = self.attributes.insert(name, kind);
         self.attributes_changed |= before != Some(kind);

@@ -4,10 +4,10 @@ use super::intake::Bound;
 use crate::{
     Result,
     profile::Value,
-    store::{columns::ColumnType, ids},
+    store::columns::ColumnType,
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
+    array::{Array, ArrayRef, AsArray, StringArray},
     compute::cast,
     datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType},
 };
@@ -26,23 +26,23 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    pub(super) fn new(bound: &Bound, batch: &RecordBatch) -> Result<Self> {
+    pub(super) fn new(bound: &Bound, columns: &[ArrayRef]) -> Result<Self> {
         let text = |at: usize| -> Result<StringArray> {
-            Ok(cast(batch.column(at), &DataType::Utf8)?.as_string::<i32>().clone())
+            Ok(cast(&columns[at], &DataType::Utf8)?.as_string::<i32>().clone())
         };
         let [id, time, event, consent, version] = bound.fixed;
         Ok(Self {
             source: bound.source.clone(),
             identifiers: bound.identifiers.iter().map(|(_, at)| text(*at)).collect::<Result<_>>()?,
             ids: id.map(text).transpose()?,
-            times: time.map(|at| batch.column(at).clone()),
-            events: event.map(|at| batch.column(at).clone()),
+            times: time.map(|at| columns[at].clone()),
+            events: event.map(|at| columns[at].clone()),
             consents: consent.map(text).transpose()?,
             versions: version.map(text).transpose()?,
             attributes: bound
                 .attributes
                 .iter()
-                .map(|(_, at)| plain(batch.column(*at)))
+                .map(|(_, at)| plain(&columns[*at]))
                 .collect::<Result<_>>()?,
         })
     }
@@ -83,20 +83,24 @@ impl Cells {
         times.is_valid(row).then(|| times.value(row))
     }
 
+    /// What a row is called in a dead letter.
+    pub(super) fn name(&self, row: usize) -> String {
+        self.id(row).map(|id| format!("event_id {id}")).unwrap_or_default()
+    }
+
     fn id(&self, row: usize) -> Option<&str> {
         self.ids.as_ref().filter(|c| c.is_valid(row)).map(|c| c.value(row)).filter(|id| !id.is_empty())
     }
 
-    /// The de-duplication key, when the row carries an event.
-    pub(super) fn event(&self, row: usize) -> Option<Result<u128, (&'static str, &'static str)>> {
+    /// The event's id within its source, when the row carries an event.
+    pub(super) fn event(&self, row: usize) -> Option<Result<&str, (&'static str, &'static str)>> {
         if !self.events.as_ref().is_some_and(|e| e.is_valid(row)) {
             return None;
         }
         if self.time(row).is_none() {
             return Some(Err(("no-time", "an event needs `event_time`")));
         }
-        let Some(id) = self.id(row) else { return Some(Err(("no-event-id", "an event needs `event_id`"))) };
-        Some(Ok(ids::key(&self.source, id.as_bytes())))
+        Some(self.id(row).ok_or(("no-event-id", "an event needs `event_id`")))
     }
 }
 
@@ -106,7 +110,7 @@ pub(super) fn reject(columns: &Cells, row: usize, code: &str, message: &str) -> 
         row: row as u64,
         code: code.to_owned(),
         message: message.to_owned(),
-        payload: columns.id(row).map(|id| format!("event_id {id}")).unwrap_or_default(),
+        payload: columns.name(row),
         origin: columns.source.clone(),
     }
 }

@@ -1,7 +1,7 @@
 //! A source and its enrichments: a thread each, bounded channels between them. What comes out at the end is ready for
 //! the step; a full channel is the back-pressure.
 
-use super::bell::Bell;
+use super::{bell::Bell, contract::Gate, load::Load};
 use crate::{
     Error, Result,
     config::{Enrichment, Pipeline, Source},
@@ -40,21 +40,6 @@ pub enum Carried {
     },
 }
 
-/// One batch on its way.
-#[derive(Debug)]
-pub struct Load {
-    /// Rows so far.
-    pub batch: RecordBatch,
-    /// Rejected on the way: stage, instance, rows.
-    pub rejects: Vec<(&'static str, String, Vec<Reject>)>,
-    /// Where the source goes on.
-    pub position: Vec<u8>,
-    /// Rows known to wait behind.
-    pub backlog: u64,
-    /// Rows as they were read, with rejects.
-    pub read: u64,
-}
-
 /// A running chain.
 #[derive(Debug)]
 pub struct Chain {
@@ -84,31 +69,62 @@ impl Chain {
         bell: Option<&Bell>,
     ) -> Result<Self> {
         let plugin = find(registry, pipeline, &source.plugin)?;
-        let opening = Opened { plugin, instance: source.name.clone(), config: source.config.clone() };
+        let opened = Opened { plugin, instance: source.name.clone(), config: source.config.clone() };
         let failed = Error::plugin("source", &source.name);
         let (acks, acked) = unbounded_channel();
-        let (first, mut out) = channel(QUEUE);
+        let (first, out) = channel(QUEUE);
         let rows = pipeline.step_rows;
         let base_dir = pipeline.base_dir.clone();
         let first = Out { to: first, bell: bell.cloned() };
-        let ((mut schema, canceller), thread) =
-            read(opening, base_dir, position, rows, acked, first).map_err(failed)?;
-        let mut threads = vec![thread];
-        let enrichments = enrichments(pipeline, source);
-        for enrichment in &enrichments {
+        let ((schema, canceller), thread) =
+            read(opened, source, base_dir, position, rows, acked, first).map_err(failed)?;
+        let mut chain = Self {
+            source: source.clone(),
+            schema,
+            out,
+            enrichments: enrichments(pipeline, source),
+            acks: Some(acks),
+            canceller: Some(canceller),
+            threads: vec![thread],
+        };
+        chain.enrich(pipeline, registry, bell)?;
+        Ok(chain)
+    }
+
+    /// One without its source: its rows are those that are fed. They take the way of rows that the source hands out.
+    ///
+    /// # Errors
+    /// When the rows are not as agreed at all, or an enrichment refuses them.
+    pub(super) fn replay(
+        pipeline: &Pipeline,
+        registry: &Registry,
+        source: &Source,
+        brought: &SchemaRef,
+    ) -> Result<(Self, Feed)> {
+        let gate = Gate::new(source, brought).map_err(Error::plugin("source", &source.name))?;
+        let schema = gate.as_ref().map_or_else(|| brought.clone(), Gate::schema);
+        let (mut chain, to) = Self::fed(source.clone(), schema);
+        chain.enrichments = enrichments(pipeline, source);
+        chain.enrich(pipeline, registry, None)?;
+        Ok((chain, Feed { gate, to }))
+    }
+
+    /// Starts the enrichments behind what comes out.
+    fn enrich(&mut self, pipeline: &Pipeline, registry: &Registry, bell: Option<&Bell>) -> Result<()> {
+        for enrichment in &self.enrichments {
             let plugin = find(registry, pipeline, &enrichment.plugin)?;
             let (instance, config) = (enrichment.name.clone(), enrichment.config.clone());
             let (opened, base_dir, input) =
-                (Opened { plugin, instance, config }, pipeline.base_dir.clone(), schema.clone());
+                (Opened { plugin, instance, config }, pipeline.base_dir.clone(), self.schema.clone());
             let failed = Error::plugin("enrichment", &enrichment.name);
             let (next, end) = channel(QUEUE);
             let next = Out { to: next, bell: bell.cloned() };
-            let (bound, thread) = enrich(opened, base_dir, input, out, next).map_err(failed)?;
-            (schema, out) = (bound, end);
-            threads.push(thread);
+            let from = std::mem::replace(&mut self.out, end);
+            let (bound, thread) = enrich(opened, base_dir, input, from, next).map_err(failed)?;
+            self.schema = bound;
+            self.threads.push(thread);
         }
-        let (source, acks, canceller) = (source.clone(), Some(acks), Some(canceller));
-        Ok(Self { source, schema, out, enrichments, acks, canceller, threads })
+        Ok(())
     }
 
     /// Whether a pipeline has this very chain: the same source, the same enrichments, the same options.
@@ -152,6 +168,27 @@ impl Chain {
             // A plugin's panic was caught at the boundary; a thread of ours that panics has printed why.
             let _ = thread.join();
         }
+    }
+}
+
+/// Where the rows of a replay go in.
+#[derive(Debug)]
+pub(super) struct Feed {
+    gate: Option<Gate>,
+    to: Sender<Carried>,
+}
+
+impl Feed {
+    /// Feeds rows.
+    ///
+    /// # Errors
+    /// When such a row must stop the source.
+    pub(super) fn send(&self, mut load: Load) -> Result<(), Fault> {
+        if let Some(gate) = &self.gate {
+            gate.pass(&mut load)?;
+        }
+        let sent = self.to.blocking_send(Carried::Rows(load));
+        sent.map_err(|_| Fault::permanent("thread", "the chain ended"))
     }
 }
 
@@ -213,6 +250,7 @@ fn spawn<H: 'static, A: Send + 'static>(
 
 fn read(
     opened: Opened,
+    source: &Source,
     base_dir: PathBuf,
     state: Option<Vec<u8>>,
     rows: usize,
@@ -220,16 +258,18 @@ fn read(
     out: Out,
 ) -> Result<Started<(SchemaRef, Canceller)>, Fault> {
     let Opened { plugin, instance, config } = opened;
-    let name = instance.clone();
+    let (name, source) = (instance.clone(), source.clone());
     let open = move || {
         let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state };
         plugin.check(&opening)?;
         let mut handle = plugin.open_source(&opening)?;
-        let answer = (handle.schema()?, handle.canceller());
-        Ok((handle, answer))
+        let brought = handle.schema()?;
+        let gate = Gate::new(&source, &brought)?;
+        let answer = (gate.as_ref().map_or(brought, Gate::schema), handle.canceller());
+        Ok(((handle, gate), answer))
     };
     let instance = name.clone();
-    spawn(&name, open, move |mut handle| {
+    spawn(&name, open, move |(mut handle, gate)| {
         loop {
             while let Ok(position) = acked.try_recv() {
                 if let Err(fault) = handle.ack(&position) {
@@ -238,13 +278,15 @@ fn read(
             }
             let (carried, wait_ms) = match retried(|| handle.poll(rows)) {
                 Ok(Polled::Rows { batch, rejects, position, backlog }) => {
-                    let read = (batch.num_rows() + rejects.len()) as u64;
-                    let rejects = vec![("source", instance.clone(), rejects)];
-                    (Carried::Rows(Load { batch, rejects, position, backlog, read }), 0)
+                    let mut load = Load { rejects, position, backlog, ..Load::of(batch) };
+                    match gate.as_ref().map_or(Ok(()), |gate| gate.pass(&mut load)) {
+                        Ok(()) => (Carried::Rows(load), 0),
+                        Err(fault) => (failed("source", &instance, fault), 0),
+                    }
                 }
                 Ok(Polled::Idle(wait_ms)) => (Carried::Idle, wait_ms),
                 Ok(Polled::End) => (Carried::End, 0),
-                Err(fault) => (Carried::Failed { stage: "source", instance: instance.clone(), fault }, 0),
+                Err(fault) => (failed("source", &instance, fault), 0),
             };
             let last = matches!(carried, Carried::End | Carried::Failed { .. });
             if !out.send(carried) || last {
@@ -299,12 +341,20 @@ fn enrich(
 }
 
 fn process(handle: &mut EnrichmentHandle, instance: &str, output: &SchemaRef, mut load: Load) -> Carried {
-    match retried(|| handle.process(&load.batch)) {
-        Ok((batch, rejects)) => {
-            load.batch = batch;
-            load.rejects.push(("enrichment", instance.to_owned(), rejects));
-            Carried::Rows(load)
+    for aside in &mut load.aside {
+        let passed = match retried(|| handle.process(&aside.batch)) {
+            Ok((batch, rejects)) if rejects.is_empty() => {
+                aside.enriched(batch);
+                Ok(())
+            }
+            _ => aside.pass(output),
+        };
+        if let Err(error) = passed {
+            return failed("enrichment", instance, error.into());
         }
+    }
+    let (batch, rejects) = match retried(|| handle.process(&load.batch)) {
+        Ok(answer) => answer,
         Err(fault) if fault.kind == FaultKind::Data => {
             let reject = |row| Reject {
                 row,
@@ -314,12 +364,18 @@ fn process(handle: &mut EnrichmentHandle, instance: &str, output: &SchemaRef, mu
                 origin: instance.to_owned(),
             };
             let rejects = (0..load.batch.num_rows() as u64).map(reject).collect();
-            load.rejects.push(("enrichment", instance.to_owned(), rejects));
-            load.batch = RecordBatch::new_empty(output.clone());
-            Carried::Rows(load)
+            (RecordBatch::new_empty(output.clone()), rejects)
         }
-        Err(fault) => Carried::Failed { stage: "enrichment", instance: instance.to_owned(), fault },
+        Err(fault) => return failed("enrichment", instance, fault),
+    };
+    match load.enriched(batch, rejects, instance) {
+        Ok(()) => Carried::Rows(load),
+        Err(error) => failed("enrichment", instance, error.into()),
     }
+}
+
+fn failed(stage: &'static str, instance: &str, fault: Fault) -> Carried {
+    Carried::Failed { stage, instance: instance.to_owned(), fault }
 }
 
 /// Waits before an idle source is asked again; one that is to stop is asked at once.

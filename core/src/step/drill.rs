@@ -3,8 +3,9 @@
 
 use super::{
     Observer, Run,
-    chain::{Carried, Chain, Load},
+    chain::{Carried, Chain},
     intake::Bound,
+    load::Load,
     moment,
 };
 use crate::{
@@ -65,10 +66,8 @@ pub fn drill(
     let mut stock = Stock::new(&run.store)?;
     let source = Source {
         name: "bench".into(),
-        plugin: String::new(),
-        party: crate::config::Party::First,
         consent: ConsentDefault::Granted,
-        config: serde_json::Value::Null,
+        ..Source::default()
     };
     let bound = Bound::new(&mut run.store, &source, &stock.schema, &pipeline.raw_identifiers)?;
     let (chain, feed) = Chain::fed(source, stock.schema.clone());
@@ -90,8 +89,7 @@ pub fn drill(
 }
 
 fn step(run: &mut Run<'_>, feed: &Sender<Carried>, batch: RecordBatch) -> Result<Duration> {
-    let read = batch.num_rows() as u64;
-    let load = Load { batch, rejects: Vec::new(), position: Vec::new(), backlog: 0, read };
+    let load = Load::of(batch);
     let begun = Instant::now();
     feed.blocking_send(Carried::Rows(load))
         .map_err(|_| Error::NotFound("the step does not take rows".into()))?;

@@ -1,6 +1,11 @@
 //! Rows of one source batch become events and profile changes: consent gate, de-duplication, identity, attributes.
 
-use super::cells::{Cells, reject};
+use super::{
+    cells::{Cells, reject},
+    content::contents,
+    exact::{Numbers, convert, found, is_of},
+    load::{Aside, Load},
+};
 use crate::{
     Error, Result,
     config::{ConsentDefault, Source},
@@ -8,23 +13,29 @@ use crate::{
     store::{
         Store,
         columns::{ColumnType, Columns},
+        dead_letters::Refused,
+        ids::{Id, Seen},
+        kept::who,
         segment::Segment,
     },
 };
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
+    array::{Array, ArrayRef, UInt32Array, new_null_array},
     compute::{concat, take},
     datatypes::{DataType, Schema},
 };
 use kindred_plugin_api::{
-    Reject,
     columns::{
         ATTR, CONSENT, CONSENT_VERSION, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE,
     },
 };
 use roaring::RoaringBitmap;
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
+const ID_REUSED: (&str, &str) = ("id-reused", "another event came under this id before");
 /// Namespaces whose values name a person directly.
 const RAW: [&str; 4] = ["email", "phone", "name", "ip"];
 
@@ -36,6 +47,10 @@ pub struct Bound {
     pub(super) identifiers: Vec<(String, usize)>,
     pub(super) attributes: Vec<(String, usize)>,
     properties: Vec<(String, usize)>,
+    /// Columns that the store holds as another type: name, place, that type.
+    fitted: Vec<(String, usize, ColumnType)>,
+    /// Raw identifiers that may be stored.
+    raw_identifiers: Vec<String>,
     /// Event id, time, name, consent, its version.
     pub(super) fixed: [Option<usize>; 5],
 }
@@ -63,6 +78,8 @@ pub struct Gathering {
     pub merged: RoaringBitmap,
     /// Something about a profile changed.
     pub changed: bool,
+    /// Identifiers that came with a denial.
+    pub(super) denied: BTreeSet<u128>,
 }
 
 #[derive(Debug)]
@@ -85,6 +102,12 @@ impl Bound {
     ) -> Result<Self> {
         let by = format!("source `{}`", source.name);
         let (mut identifiers, mut attributes, mut properties) = (Vec::new(), Vec::new(), Vec::new());
+        let mut fitted = Vec::new();
+        let mut fit = |name: &String, at, kind: &DataType, held| {
+            if !is_of(kind, held) {
+                fitted.push((name.clone(), at, held));
+            }
+        };
         for (at, field) in schema.fields().iter().enumerate() {
             let name = field.name();
             let kind = ColumnType::of(field.data_type()).ok_or_else(|| {
@@ -93,6 +116,12 @@ impl Bound {
                     field.data_type()
                 ))
             })?;
+            if let Some(expected) = not_its_type(name, kind) {
+                return Err(Error::Column(format!(
+                    "column `{name}` of {by} is {}, it must be {expected}",
+                    kind.name()
+                )));
+            }
             if let Some(namespace) = name.strip_prefix(ID) {
                 if RAW.contains(&namespace) && !raw_identifiers.iter().any(|r| r == namespace) {
                     return Err(Error::Column(format!(
@@ -103,10 +132,17 @@ impl Bound {
                 identifiers.push((namespace.to_owned(), at));
             } else if let Some(attribute) = name.strip_prefix(ATTR) {
                 let attribute = format!("{}.{attribute}", source.name);
-                store.profiles.declare(attribute.clone(), kind);
+                let declared = source.schema.as_ref().is_some_and(|schema| schema.columns.contains_key(name));
+                let held = store.profiles.agree(&attribute, kind, declared, &by)?;
+                fit(name, at, field.data_type(), held);
                 attributes.push((attribute, at));
             } else if !is_reserved(name) || name == CONSENT_VERSION {
-                store.columns.declare(name, kind, &by)?;
+                // A type that no value was ever stored as binds nobody.
+                if store.columns.types().get(name).is_some_and(|held| *held != kind) && !store.holds(name) {
+                    store.columns.forget(name);
+                }
+                let held = store.columns.declare(name, kind, &by)?;
+                fit(name, at, field.data_type(), held);
                 properties.push((name.clone(), at));
             }
         }
@@ -121,25 +157,36 @@ impl Bound {
             identifiers,
             attributes,
             properties,
+            fitted,
+            raw_identifiers: raw_identifiers.to_vec(),
             fixed,
         })
     }
 
-    /// Takes a batch in.
+    /// Takes a batch in; rows that go no further are added to `refused`.
     ///
     /// # Errors
-    /// When the store fails; a bad row only becomes a reject.
+    /// When the store fails; a bad row is only refused.
     pub fn take(
         &self,
         store: &mut Store,
-        batch: &RecordBatch,
+        load: &Load,
         gathering: &mut Gathering,
-        rejects: &mut Vec<Reject>,
+        refused: &mut Vec<Refused>,
     ) -> Result<Taken> {
         store.expect_events()?;
-        let cells = Cells::new(self, batch)?;
+        let before = refused.len();
+        for aside in &load.aside {
+            self.refuse(store, aside, gathering, refused)?;
+        }
+        let (columns, misfits) = self.fit(load.batch.columns())?;
+        let cells = Cells::new(self, &columns)?;
         let mut taken = Taken::default();
-        let rows = self.gate(store, &cells, batch.num_rows(), &mut taken, rejects);
+        let rows = self.gate(store, (&cells, misfits), load, &mut taken, refused)?;
+        if refused.len() > before && self.is_raw(load) {
+            // What may not be stored may not be kept either.
+            refused[before..].iter_mut().for_each(|refused| refused.keep = false);
+        }
         let mut part = Part { profiles: Vec::with_capacity(rows.len()), columns: BTreeMap::new() };
         let mut kept: Vec<u32> = Vec::with_capacity(rows.len());
         let now_us = crate::clock::now_us();
@@ -164,43 +211,111 @@ impl Bound {
             gathering.touched.insert(profile);
         }
         if !kept.is_empty() {
-            part.columns = self.columns(store, batch, kept)?;
+            part.columns = self.columns(store, &columns, load.batch.num_rows(), kept)?;
             gathering.parts.push(part);
             gathering.changed = true;
         }
         Ok(taken)
     }
 
+    /// Whether the source handed out raw identifiers that must not be stored.
+    fn is_raw(&self, load: &Load) -> bool {
+        let schema = load.source.schema();
+        let namespaces = schema.fields().iter().filter_map(|field| field.name().strip_prefix(ID));
+        namespaces
+            .filter(|namespace| RAW.contains(namespace))
+            .any(|namespace| !self.raw_identifiers.iter().any(|declared| declared == namespace))
+    }
+
+    /// The columns as the store holds them, and the rows of values that it cannot hold.
+    fn fit<'a>(&self, columns: &'a [ArrayRef]) -> Result<(Cow<'a, [ArrayRef]>, BTreeMap<usize, String>)> {
+        let mut fitted = Cow::Borrowed(columns);
+        let mut misfits = BTreeMap::new();
+        for (name, at, held) in &self.fitted {
+            let (values, lost) = convert(&columns[*at], *held, Numbers::Widen)?;
+            for row in lost {
+                misfits.entry(row as usize).or_insert_with(|| {
+                    let found = found(columns[*at].data_type(), *held, Numbers::Widen);
+                    format!("column `{name}`: found {found}, the store holds it as {}", held.name())
+                });
+            }
+            fitted.to_mut()[*at] = values;
+        }
+        Ok((fitted, misfits))
+    }
+
+    /// The identifiers of a row, as it is found by them once it is kept.
+    fn who(&self, cells: &Cells, row: usize) -> Vec<u128> {
+        cells.identifiers(row).map(|(at, value)| who(&self.identifiers[at].0, value)).collect()
+    }
+
+    /// Rows that were set aside on the way: whether they may be kept, and denials among them.
+    fn refuse(
+        &self,
+        store: &mut Store,
+        aside: &Aside,
+        gathering: &mut Gathering,
+        refused: &mut Vec<Refused>,
+    ) -> Result<()> {
+        let cells = Cells::new(self, aside.batch.columns())?;
+        for (row, set_aside) in aside.rows.iter().enumerate() {
+            let decision = set_aside.known.then(|| decide(cells.consent(row), self.default));
+            if decision == Some(Decision::Suppress { explicit: true }) {
+                let since_us = cells.time(row).unwrap_or_else(crate::clock::now_us);
+                let found = cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value));
+                let found: Vec<(&str, &str)> = found.collect();
+                self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
+            }
+            let keep = matches!(decision, Some(Decision::Pass { .. }));
+            let mut reject = set_aside.reject.clone();
+            if !keep {
+                reject.payload.clear();
+            } else if reject.payload.is_empty() {
+                reject.payload = cells.name(row);
+            }
+            let (stage, instance, who) = (set_aside.stage, set_aside.instance.clone(), self.who(&cells, row));
+            refused.push(Refused { at: set_aside.at, stage, instance, reject, keep, who });
+        }
+        Ok(())
+    }
+
     /// The rows that go on: those with an identifier and consent, and of events those that are new; and denials.
     fn gate(
         &self,
         store: &mut Store,
-        cells: &Cells,
-        rows: usize,
+        (cells, misfits): (&Cells, BTreeMap<usize, String>),
+        load: &Load,
         taken: &mut Taken,
-        rejects: &mut Vec<Reject>,
-    ) -> Vec<Passed> {
+        refused: &mut Vec<Refused>,
+    ) -> Result<Vec<Passed>> {
+        let rows = load.batch.num_rows();
         let mut passed = Vec::with_capacity(rows);
-        let mut keys = Vec::with_capacity(rows);
+        let mut names = Vec::with_capacity(rows);
+        let mut refuse = |row: usize, stage, (code, message): (&str, &str), keep| {
+            let (at, instance, who) = (load.at(row), self.source.clone(), self.who(cells, row));
+            let reject = reject(cells, row, code, message);
+            refused.push(Refused { at, stage, instance, reject, keep, who });
+        };
         for row in 0..rows {
+            let decision = decide(cells.consent(row), self.default);
             if cells.identifiers(row).next().is_none() {
-                rejects.push(reject(
-                    cells,
-                    row,
-                    "no-identifier",
-                    "no identifier: every `id.` column is empty",
-                ));
+                let keep = matches!(decision, Decision::Pass { .. });
+                refuse(row, "identity", ("no-identifier", "no identifier: every `id.` column is empty"), keep);
                 continue;
             }
-            let (said, way) = match decide(cells.consent(row), self.default) {
-                Decision::Pass { said } => match cells.event(row) {
-                    None => (said, Way::Attributes),
-                    Some(Ok(key)) => {
-                        keys.push(key);
+            let (said, way) = match decision {
+                Decision::Pass { said } => match (misfits.get(&row), cells.event(row)) {
+                    (Some(message), _) => {
+                        refuse(row, "schema", ("schema-changed", message), true);
+                        continue;
+                    }
+                    (None, None) => (said, Way::Attributes),
+                    (None, Some(Ok(id))) => {
+                        names.push((row, id));
                         (said, Way::Event)
                     }
-                    Some(Err((code, message))) => {
-                        rejects.push(reject(cells, row, code, message));
+                    (None, Some(Err(why))) => {
+                        refuse(row, "identity", why, true);
                         continue;
                     }
                 },
@@ -214,10 +329,27 @@ impl Bound {
             };
             passed.push(Passed { row, said, way });
         }
-        let mut new = store.are_new(&keys).into_iter();
-        passed.retain(|passed| passed.way != Way::Event || new.next() == Some(true));
-        taken.duplicates += (keys.len() - passed.iter().filter(|p| p.way == Way::Event).count()) as u64;
-        passed
+        if names.is_empty() {
+            return Ok(passed);
+        }
+        let contents = contents(&load.source)?;
+        let id = |(row, id): &(usize, &str)| {
+            Id::new(&self.source, id.as_bytes(), contents[load.at(*row) as usize])
+        };
+        let ids: Vec<Id> = names.iter().map(id).collect();
+        let mut seen = store.are_new(&ids).into_iter();
+        passed.retain(|passed| {
+            if passed.way != Way::Event {
+                return true;
+            }
+            match seen.next() {
+                Some(Seen::Never) => return true,
+                Some(Seen::Other) => refuse(passed.row, "identity", ID_REUSED, true),
+                _ => taken.duplicates += 1,
+            }
+            false
+        });
+        Ok(passed)
     }
 
     /// Stores a denial on a profile that exists; makes none.
@@ -229,6 +361,7 @@ impl Bound {
         gathering: &mut Gathering,
     ) -> Result<()> {
         for (namespace, value) in found {
+            gathering.denied.insert(who(namespace, value));
             if let Some(profile) = store.identity.find(&store.tables, namespace, value)? {
                 gathering.changed |= store.profiles.edit(&store.tables, profile)?.consent_given(
                     Reach::Nothing,
@@ -272,24 +405,40 @@ impl Bound {
     fn columns(
         &self,
         store: &mut Store,
-        batch: &RecordBatch,
+        columns: &[ArrayRef],
+        of: usize,
         kept: Vec<u32>,
     ) -> Result<BTreeMap<String, ArrayRef>> {
         let rows = kept.len();
-        let all = rows == batch.num_rows();
+        let all = rows == of;
         let kept = UInt32Array::from(kept);
         let [_, time, event, ..] = self.fixed;
         let fixed = [(EVENT_TIME, time), (EVENT, event)];
         let fixed = fixed.into_iter().filter_map(|(name, at)| Some((name, at?)));
-        let mut columns = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         for (name, at) in fixed.chain(self.properties.iter().map(|(name, at)| (name.as_str(), *at))) {
-            let values = batch.column(at);
+            let values = &columns[at];
             let values = if all { values.clone() } else { take(values, &kept, None)? };
-            columns.insert(name.to_owned(), store.columns.store(name, &values)?);
+            if !values.is_empty() && values.logical_null_count() == values.len() {
+                // A column is in the files of events only where somebody has a value in it.
+                continue;
+            }
+            stored.insert(name.to_owned(), store.columns.store(name, &values)?);
         }
-        columns.insert(SOURCE.to_owned(), store.columns.store_constant(SOURCE, &self.source, rows));
-        Ok(columns)
+        stored.insert(SOURCE.to_owned(), store.columns.store_constant(SOURCE, &self.source, rows));
+        Ok(stored)
     }
+}
+
+/// What a column of this name must be, where it is not; integers are taken for the ids that they write.
+fn not_its_type(name: &str, kind: ColumnType) -> Option<&'static str> {
+    let (allowed, expected): (&[ColumnType], _) = match name {
+        EVENT_TIME => (&[ColumnType::Time], "time"),
+        EVENT | CONSENT | CONSENT_VERSION => (&[ColumnType::Text], "text"),
+        name if name == EVENT_ID || name.starts_with(ID) => (&[ColumnType::Text, ColumnType::Integer], "text"),
+        _ => return None,
+    };
+    (!allowed.contains(&kind)).then_some(expected)
 }
 
 /// A row that goes on.

@@ -7,8 +7,13 @@
 pub mod bell;
 mod cells;
 pub mod chain;
+mod content;
+mod contract;
 pub mod drill;
+mod exact;
 pub mod intake;
+pub mod load;
+pub mod replay;
 pub mod schema;
 mod serve;
 mod steps;

@@ -1,6 +1,6 @@
 //! What a source would bring, without reading a row of it: for plans.
 
-use super::chain::find;
+use super::{chain::find, contract::Gate};
 use crate::{
     Error, Result,
     config::{Pipeline, Source},
@@ -33,7 +33,11 @@ pub fn schema(
             Ok(schema)
         })
     });
-    let mut schema = asked.map_err(Error::plugin("source", &source.name))?;
+    let failed = || Error::plugin("source", &source.name);
+    let mut schema = asked.map_err(failed())?;
+    if let Some(gate) = Gate::new(source, &schema).map_err(failed())? {
+        schema = gate.schema();
+    }
     for enrichment in pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)) {
         let plugin = find(registry, pipeline, &enrichment.plugin)?;
         let (instance, config, base_dir) =

@@ -3,11 +3,18 @@
 
 use super::{
     Run, WAITING,
-    chain::{Carried, Load},
+    chain::Carried,
     intake::Gathering,
+    load::Load,
     summary::SourceSummary,
 };
-use crate::{Error, Result, profile::batch::Moment, segment::bytes, store::tables};
+use crate::{
+    Error, Result,
+    profile::batch::Moment,
+    segment::bytes,
+    store::{dead_letters::Refused, tables},
+};
+use arrow::array::RecordBatch;
 use kindred_plugin_api::Reject;
 use std::collections::BTreeMap;
 
@@ -19,8 +26,10 @@ const CATCH_UP: u32 = 64;
 
 /// A step in the making.
 pub(crate) struct Step {
-    change: tables::Change,
-    gathering: Gathering,
+    pub(super) change: tables::Change,
+    pub(super) gathering: Gathering,
+    /// Rows that go no further: their source, why, and what it handed out.
+    refused: Vec<(String, Vec<Refused>, RecordBatch)>,
     /// Of each chain, behind what was taken from it.
     positions: BTreeMap<usize, Vec<u8>>,
     /// Rounds of batches that were taken.
@@ -32,6 +41,7 @@ impl Run<'_> {
         Step {
             change: self.store.tables.change(),
             gathering: Gathering::default(),
+            refused: Vec::new(),
             positions: BTreeMap::new(),
             rounds: 0,
         }
@@ -72,7 +82,15 @@ impl Run<'_> {
     /// Everything that the step's rows cause, committed once. While more rows wait, the commit goes on behind the next
     /// step.
     pub(super) fn finish(&mut self, step: Step) -> Result<()> {
-        let Step { mut change, mut gathering, positions, rounds } = step;
+        let Step { mut change, mut gathering, refused, positions, rounds } = step;
+        self.store.deny(&gathering.denied)?;
+        for (source, mut refused, rows) in refused {
+            for denied in refused.iter_mut().filter(|r| r.who.iter().any(|who| gathering.denied.contains(who))) {
+                denied.keep = false;
+                denied.reject.payload.clear();
+            }
+            self.store.dead_letter(&mut change, &source, &refused, &rows)?;
+        }
         for (at, position) in &positions {
             change.put_bytes(&self.store.tables.positions, &self.chains[*at].0.source.name, position);
         }
@@ -141,30 +159,36 @@ impl Run<'_> {
 
     /// One load: its rejects into the dead letters, its rows through the gate.
     pub(super) fn take(&mut self, step: &mut Step, at: usize, load: Load) -> Result<()> {
+        let name = self.chains[at].0.source.name.clone();
+        let mut refused = self.take_rows(step, at, &load)?;
+        refused.extend(load.rejects.into_iter().map(|reject| Refused::unkept("source", &name, reject)));
+        if !refused.is_empty() {
+            step.refused.push((name.clone(), refused, load.source));
+        }
+        self.backlog.insert(name, load.backlog);
+        step.positions.insert(at, load.position);
+        Ok(())
+    }
+
+    /// The rows of a load through the gate; answers those that go no further.
+    pub(super) fn take_rows(&mut self, step: &mut Step, at: usize, load: &Load) -> Result<Vec<Refused>> {
         let (chain, bound) = &self.chains[at];
-        let name = &chain.source.name;
-        let mut unidentified = Vec::new();
-        let taken = bound.take(&mut self.store, &load.batch, &mut step.gathering, &mut unidentified)?;
-        let summary = self.summary.sources.entry(name.clone()).or_default();
-        summary.read += load.read;
+        let mut refused = Vec::new();
+        let taken = bound.take(&mut self.store, load, &mut step.gathering, &mut refused)?;
+        let summary = self.summary.sources.entry(chain.source.name.clone()).or_default();
+        summary.read += load.read();
         summary.events += taken.events;
         summary.attributes += taken.attributes;
         summary.duplicates += taken.duplicates;
         summary.suppressed += taken.suppressed;
-        let identity = ("identity", name.clone(), unidentified);
-        for (stage, instance, rejects) in load.rejects.iter().chain([&identity]) {
-            count(summary, rejects);
-            self.store.dead_letter(&mut step.change, (stage, instance), rejects)?;
-        }
-        self.backlog.insert(name.clone(), load.backlog);
-        step.positions.insert(at, load.position);
-        Ok(())
+        count(summary, load.rejects.iter().chain(refused.iter().map(|refused| &refused.reject)));
+        Ok(refused)
     }
 }
 
-fn count(summary: &mut SourceSummary, rejects: &[Reject]) {
-    summary.rejected += rejects.len() as u64;
+fn count<'a>(summary: &mut SourceSummary, rejects: impl Iterator<Item = &'a Reject>) {
     for reject in rejects {
+        summary.rejected += 1;
         *summary.reasons.entry(reject.code.clone()).or_default() += 1;
     }
 }

@@ -37,16 +37,20 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Store;
+    use crate::store::{
+        Store,
+        ids::{Id, Says, Seen},
+    };
 
     #[test]
     fn what_is_done_to_the_second_store_does_not_reach_the_first() {
         let dir = tempfile::tempdir().unwrap();
         let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-        let remember = |path: &Path, ids: &[u128]| {
+        let remember = |path: &Path, ids: &[u8]| {
             let mut store = Store::open(path).unwrap();
             store.expect_events().unwrap();
-            let new = store.are_new(ids);
+            let ids: Vec<Id> = ids.iter().map(|id| Id::new("a source", &[*id], Says::default())).collect();
+            let new: Vec<bool> = store.are_new(&ids).iter().map(|seen| *seen == Seen::Never).collect();
             let change = store.tables.change();
             store.commit(change, Vec::new()).unwrap();
             (new, store.totals.commits)

@@ -16,14 +16,14 @@ use kindred_plugin_api::columns as api;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, OnceLock},
 };
 use xxhash_rust::xxh3::Xxh3DefaultBuilder;
 
 /// Types that a property or an attribute may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum ColumnType {
     /// UTF-8.
     Text,
@@ -96,6 +96,8 @@ impl ColumnType {
 pub struct Columns {
     types: BTreeMap<String, ColumnType>,
     dictionaries: HashMap<String, Dictionary>,
+    /// Columns that values came into since the store was opened.
+    used: BTreeSet<String>,
     changed: bool,
 }
 
@@ -122,19 +124,19 @@ impl Columns {
         &self.types
     }
 
-    /// Makes sure that a column exists.
+    /// Makes sure that a column exists, and answers how the store holds it.
     ///
     /// # Errors
     /// When the store holds it with another type. Integers go into a decimal column.
-    pub fn declare(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<()> {
+    pub fn declare(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
         match self.types.get(name) {
             None => {
                 self.types.insert(name.to_owned(), kind);
                 self.changed = true;
-                Ok(())
+                Ok(kind)
             }
-            Some(held) if *held == kind => Ok(()),
-            Some(ColumnType::Decimal) if kind == ColumnType::Integer => Ok(()),
+            Some(held) if *held == kind => Ok(kind),
+            Some(ColumnType::Decimal) if kind == ColumnType::Integer => Ok(ColumnType::Decimal),
             Some(held) => Err(Error::Column(format!(
                 "column `{name}` of {by} is {}, the store holds it as {}",
                 kind.name(),
@@ -143,8 +145,21 @@ impl Columns {
         }
     }
 
+    /// Forgets the type of a column that nothing is stored in.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.changed |= self.types.remove(name).is_some();
+    }
+
+    /// Whether values came into a column since the store was opened.
+    pub(super) fn is_used(&self, name: &str) -> bool {
+        self.used.contains(name)
+    }
+
     /// Brings a source's column into its stored form.
     pub fn store(&mut self, name: &str, values: &ArrayRef) -> Result<ArrayRef> {
+        if !self.used.contains(name) {
+            self.used.insert(name.to_owned());
+        }
         let kind = self.types.get(name).copied().unwrap_or(ColumnType::Text);
         if kind == ColumnType::Text {
             let dictionary = self.dictionaries.entry(name.to_owned()).or_default();

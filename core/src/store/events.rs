@@ -46,6 +46,11 @@ impl Events {
         self.segments.push(segment);
     }
 
+    /// Whether any event has a value in a column.
+    pub(super) fn has(&self, column: &str) -> bool {
+        self.segments.iter().any(|segment| segment.columns().iter().any(|(name, _)| name == column))
+    }
+
     /// The whole numbers and codes of each column in the narrowest width that holds all of them.
     ///
     /// # Errors

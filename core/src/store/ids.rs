@@ -1,5 +1,5 @@
-//! De-duplication: 128-bit hashes of the ids of events ingested in the last 30 days, in memory, with one file a step
-//! behind them.
+//! De-duplication: what came under which id in the last 30 days, in memory, with one file a step behind it. 128 bits an
+//! event: 88 of its id's hash, 16 that tell which columns its content was read from, 24 of the content's hash.
 
 use super::{
     files::{Content, Entry, Files},
@@ -8,7 +8,7 @@ use super::{
 use crate::Result;
 use std::{
     collections::HashSet,
-    hash::{BuildHasherDefault, Hasher},
+    hash::{BuildHasherDefault, Hash, Hasher},
 };
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -21,9 +21,71 @@ const LARGE: u64 = 65_536;
 /// Parts of the set.
 const PARTS: usize = 256;
 
+/// Bits below those of the id.
+const BELOW: u32 = 40;
+/// Bits below those of the columns.
+const CONTENT: u32 = 24;
+
+/// An event's id within its source, and what came under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(u128);
+
+/// What was known of an event's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing.
+    Never,
+    /// The same event; or one whose content cannot be compared, because it was read from other columns.
+    Again,
+    /// Another event came under this id.
+    Other,
+}
+
+/// What an event says, to be told from another: which columns it was read from, and a hash of what is in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Says {
+    /// The same for two events that can be compared.
+    pub columns: u16,
+    /// The same for two events that say the same, and by chance for one of 2^24 others.
+    pub hash: u64,
+}
+
+impl Id {
+    /// Of an event of a source.
+    pub fn new(source: &str, id: &[u8], says: Says) -> Self {
+        let key = xxh3_128_with_seed(id, xxhash_rust::xxh3::xxh3_64(source.as_bytes()));
+        let below = u128::from(says.columns) << CONTENT | u128::from(says.hash >> (64 - CONTENT));
+        Self(key >> BELOW << BELOW | below)
+    }
+
+    /// What an event is to the one that came first.
+    fn beside(self, first: Self) -> Seen {
+        let columns = |id: Self| (id.0 >> CONTENT) as u16;
+        if self.0 == first.0 || columns(self) != columns(first) { Seen::Again } else { Seen::Other }
+    }
+}
+
+/// An id in the set, which is found whatever came under it.
+#[derive(Clone, Copy)]
+struct Known(Id);
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.0 >> BELOW == other.0.0 >> BELOW
+    }
+}
+
+impl Eq for Known {}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64((self.0.0 >> BELOW) as u64);
+    }
+}
+
 /// Keys are hashes already.
 #[derive(Default)]
-pub(super) struct Already(u64);
+struct Already(u64);
 
 impl Hasher for Already {
     fn finish(&self) -> u64 {
@@ -34,20 +96,20 @@ impl Hasher for Already {
             self.0 ^= chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
         }
     }
-    fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64;
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
     }
 }
 
 /// A part of the ids: those whose hashes begin alike. It is asked for many ids at a time, so that they find it in the
 /// caches, and it grows when its time has come, not with all others.
-type Part = HashSet<u128, BuildHasherDefault<Already>>;
+type Part = HashSet<Known, BuildHasherDefault<Already>>;
 
 /// The ids that were seen. They are read when the first event comes: a command that only looks does not wait for them.
 #[derive(Default)]
 pub struct Ids {
     seen: Option<Vec<Part>>,
-    fresh: Vec<u128>,
+    fresh: Vec<Id>,
 }
 
 impl std::fmt::Debug for Ids {
@@ -55,11 +117,6 @@ impl std::fmt::Debug for Ids {
         let seen = self.seen.as_ref().map(|parts| parts.iter().map(HashSet::len).sum::<usize>());
         f.debug_struct("Ids").field("seen", &seen).finish()
     }
-}
-
-/// The key of an event id within its source.
-pub fn key(source: &str, id: &[u8]) -> u128 {
-    xxh3_128_with_seed(id, xxhash_rust::xxh3::xxh3_64(source.as_bytes()))
 }
 
 impl Ids {
@@ -72,19 +129,19 @@ impl Ids {
         let part = || Part::with_capacity_and_hasher(rows as usize / PARTS, BuildHasherDefault::default());
         let mut seen: Vec<Part> = (0..PARTS).map(|_| part()).collect();
         for (name, _) in files.of(Content::Ids) {
-            let keys: Vec<u128> = numbers(&files.read(name)?).collect();
+            let keys: Vec<Id> = numbers(&files.read(name)?).collect();
             insert(&mut seen, &keys);
         }
         self.seen = Some(seen);
         Ok(())
     }
 
-    /// Whether each id is new; remembers them all. Of equal ones the first is new.
-    pub(super) fn insert(&mut self, keys: &[u128]) -> Vec<bool> {
+    /// What was known of each id; remembers those that are new. Of equal ones the first is new.
+    pub(super) fn insert(&mut self, keys: &[Id]) -> Vec<Seen> {
         let seen = self.seen.get_or_insert_with(|| vec![Part::default(); PARTS]);
-        let new = insert(seen, keys);
-        self.fresh.extend(keys.iter().zip(&new).filter(|(_, new)| **new).map(|(key, _)| *key));
-        new
+        let found = insert(seen, keys);
+        self.fresh.extend(keys.iter().zip(&found).filter(|(_, seen)| **seen == Seen::Never).map(|(key, _)| *key));
+        found
     }
 
     /// Writes the step's new ids, merges small files and retires expired ones; answers the names to sweep.
@@ -118,7 +175,7 @@ impl Ids {
                     rows += more;
                 }
             }
-            bytes.extend(self.fresh.drain(..).flat_map(u128::to_le_bytes));
+            bytes.extend(self.fresh.drain(..).flat_map(|id| id.0.to_le_bytes()));
             files.add(tables, change, Content::Ids, bytes.len() / 16, &bytes)?;
         }
         for name in &retired {
@@ -132,9 +189,9 @@ fn class(rows: u64) -> u32 {
     rows.max(1).ilog2() / FAN_IN.ilog2()
 }
 
-/// Whether each key was not there yet: part by part, and in each part in the order of the keys.
-fn insert(parts: &mut [Part], keys: &[u128]) -> Vec<bool> {
-    let part = |key: u128| (key >> 120) as usize;
+/// What was there under each key: part by part, and in each part in the order of the keys.
+fn insert(parts: &mut [Part], keys: &[Id]) -> Vec<Seen> {
+    let part = |key: Id| (key.0 >> 120) as usize;
     let mut ends = vec![0_u32; PARTS + 1];
     keys.iter().for_each(|key| ends[part(*key) + 1] += 1);
     for at in 0..PARTS {
@@ -146,16 +203,20 @@ fn insert(parts: &mut [Part], keys: &[u128]) -> Vec<bool> {
         order[*place as usize] = row;
         *place += 1;
     }
-    let mut new = vec![false; keys.len()];
+    let mut found = vec![Seen::Never; keys.len()];
     for row in order {
         let key = keys[row as usize];
-        new[row as usize] = parts[part(key)].insert(key);
+        let part = &mut parts[part(key)];
+        // Few come again, so the first is looked for only then.
+        if !part.insert(Known(key)) {
+            found[row as usize] = part.get(&Known(key)).map_or(Seen::Again, |first| key.beside(first.0));
+        }
     }
-    new
+    found
 }
 
-fn numbers(bytes: &[u8]) -> impl Iterator<Item = u128> {
-    bytes.chunks_exact(16).filter_map(|c| c.try_into().ok().map(u128::from_le_bytes))
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = Id> {
+    bytes.chunks_exact(16).filter_map(|c| c.try_into().ok().map(u128::from_le_bytes)).map(Id)
 }
 
 #[cfg(test)]
@@ -166,23 +227,34 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
 
-        /// A key is new exactly once, in whatever batches, commits and starts.
+        /// A key is new exactly once, in whatever batches, commits and starts, and what comes under it later is told from
+        /// what came first, as far as they can be compared.
         #[test]
         fn an_id_is_new_once(
-            batches in proptest::collection::vec(proptest::collection::vec(0_u8..60, 0..40), 1..40),
+            batches in proptest::collection::vec(proptest::collection::vec((0_u8..60, 0_u64..2, 0_u16..2), 0..40), 1..40),
             restart in 0_usize..40,
         ) {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::open(dir.path()).unwrap();
-            let mut known = std::collections::BTreeSet::new();
+            let mut known = std::collections::BTreeMap::new();
             for (number, batch) in batches.iter().enumerate() {
                 if number == restart {
                     drop(store);
                     store = Store::open(dir.path()).unwrap();
                 }
                 store.expect_events().unwrap();
-                let keys: Vec<u128> = batch.iter().map(|id| key("a source", &[*id])).collect();
-                let expected: Vec<bool> = batch.iter().map(|id| known.insert(*id)).collect();
+                let content = |says: u64, columns| Says { columns, hash: says << 50 };
+                let keys: Vec<Id> =
+                    batch.iter().map(|(id, says, from)| Id::new("a source", &[*id], content(*says, *from))).collect();
+                let mut seen = |(id, says, from): &(u8, u64, u16)| match known.get(id) {
+                    None => {
+                        known.insert(*id, (*says, *from));
+                        Seen::Never
+                    }
+                    Some((first, columns)) if columns == from && first != says => Seen::Other,
+                    Some(_) => Seen::Again,
+                };
+                let expected: Vec<Seen> = batch.iter().map(&mut seen).collect();
                 proptest::prop_assert_eq!(store.are_new(&keys), expected);
                 let change = store.tables.change();
                 store.commit(change, Vec::new()).unwrap();

@@ -26,6 +26,7 @@ pub mod files;
 mod gather;
 pub mod ids;
 mod journals;
+pub mod kept;
 mod lock;
 mod merge;
 mod order;
@@ -38,14 +39,19 @@ mod write;
 use crate::{Error, Result, identity::Identity, profile::Profiles};
 use columns::Columns;
 use commits::{Commit, Commits};
-use dead_letters::DeadLetter;
+use arrow::array::RecordBatch;
+use dead_letters::{DeadLetter, Refused};
 use events::Events;
 use files::Files;
-use ids::Ids;
-use kindred_plugin_api::Reject;
+use ids::{Id, Ids, Seen};
+use kept::Kept;
 use segment::Segment;
 use serde::{Deserialize, Serialize};
-use std::{fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 use tables::{Change, Tables};
 
 /// Microseconds of a day.
@@ -96,6 +102,8 @@ pub struct Store {
     pub profiles: Profiles,
     /// Figures.
     pub totals: Totals,
+    /// Rows of dead letters may be kept.
+    keeps: bool,
 }
 
 impl Store {
@@ -123,6 +131,7 @@ impl Store {
             ids: Ids::default(),
             profiles: Profiles::open(&tables, &files, identity.next())?,
             identity,
+            keeps: !kept::list(&tables)?.is_empty(),
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
             files,
             tables,
@@ -152,12 +161,65 @@ impl Store {
         Self::open_to(dir, true)
     }
 
-    /// Adds rejected rows of a stage's instance to a change.
+    /// Adds refused rows of a source to a change, and keeps those of `rows`, as the source handed them out, that may be
+    /// kept.
     ///
     /// # Errors
     /// When a record cannot be written.
-    pub fn dead_letter(&mut self, change: &mut Change, from: (&str, &str), rejects: &[Reject]) -> Result<()> {
-        dead_letters::add(&self.tables, change, &mut self.totals.dead_letters, from, rejects)
+    pub fn dead_letter(
+        &mut self,
+        change: &mut Change,
+        source: &str,
+        refused: &[Refused],
+        rows: &RecordBatch,
+    ) -> Result<()> {
+        self.keeps |= refused.iter().any(|refused| refused.keep);
+        dead_letters::add(&self.tables, change, &mut self.totals.dead_letters, source, refused, rows)
+    }
+
+    /// What became of letters whose rows were taken once more: the `still` refused stay with their new reason, the others
+    /// are removed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn replayed(
+        &mut self,
+        change: &mut Change,
+        kept: Kept,
+        letters: &[u64],
+        still: &BTreeMap<u64, &Refused>,
+    ) -> Result<()> {
+        dead_letters::replayed(&self.tables, change, kept, letters, still)
+    }
+
+    /// Forgets what is kept of rows of people who deny, in a commit of its own.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn deny(&mut self, who: &BTreeSet<u128>) -> Result<()> {
+        if who.is_empty() || !self.keeps {
+            return Ok(());
+        }
+        // What an earlier step kept must be there to be found.
+        self.settle()?;
+        let mut change = self.tables.change();
+        if dead_letters::deny(&self.tables, &mut change, who)? {
+            self.files.commit(change, &[]).make()?;
+        }
+        Ok(())
+    }
+
+    /// Whether an event has ever had a value in a column, as far as they are still stored.
+    pub fn holds(&self, column: &str) -> bool {
+        self.columns.is_used(column) || self.events.has(column)
+    }
+
+    /// Rows of dead letters that can be replayed, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn kept(&self) -> Result<Vec<u64>> {
+        kept::list(&self.tables)
     }
 
     /// All dead letters, oldest first.
@@ -177,8 +239,8 @@ impl Store {
         self.ids.load(&self.files)
     }
 
-    /// Whether no event with each of these ids was taken in; remembers them all. Of equal ones the first is new.
-    pub fn are_new(&mut self, events: &[u128]) -> Vec<bool> {
+    /// Whether an event with each of these ids was taken in; remembers those that are new. Of equal ones the first is new.
+    pub fn are_new(&mut self, events: &[Id]) -> Vec<Seen> {
         self.ids.insert(events)
     }
 
@@ -202,7 +264,8 @@ impl Store {
         Ok(retired)
     }
 
-    /// Brings events and profiles into the form that answers quickest, if that is worth it, in a commit of its own.
+    /// Brings events and profiles into the form that answers quickest, if that is worth it, and forgets rows of dead letters
+    /// that are older than events may be, in a commit of its own.
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
@@ -213,6 +276,7 @@ impl Store {
             self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
         let disk = (&mut self.files, &self.tables, &mut change);
         retired.extend(self.profiles.compact(self.identity.next(), disk)?);
+        dead_letters::expire(&self.tables, &mut change, expired_us)?;
         if !change.is_empty() {
             self.files.commit(change, &retired).make()?;
         }

@@ -41,6 +41,10 @@ pub struct Tables {
     pub timers: Keyspace,
     /// Number → [`super::dead_letters::DeadLetter`].
     pub dead_letters: Keyspace,
+    /// Number of the first letter → [`super::kept::Kept`]: rows of dead letters, to be replayed.
+    pub kept: Keyspace,
+    /// Hash of an identifier, number of a letter → nothing: whose rows are kept.
+    pub kept_of: Keyspace,
     /// Destination → [`crate::activate::Pending`].
     pub outbox: Keyspace,
     /// Destination → [`crate::activate::Delivered`].
@@ -78,6 +82,8 @@ impl Tables {
             sizes: keyspace("sizes")?,
             timers: keyspace("timers")?,
             dead_letters: keyspace("dead-letters")?,
+            kept: keyspace("kept-rows")?,
+            kept_of: keyspace("kept-rows-of")?,
             outbox: keyspace("outbox")?,
             delivered: keyspace("delivered")?,
             models: keyspace("models")?,

@@ -14,10 +14,13 @@ use crate::{
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::Segments,
-    step::intake::{Bound, Gathering},
+    step::{
+        intake::{Bound, Gathering},
+        load::Load,
+    },
     store::Store,
 };
-use kindred_plugin_api::{Reason, Reject, columns::ATTR};
+use kindred_plugin_api::{Reason, columns::ATTR};
 use serde::Serialize;
 use std::{collections::BTreeSet, path::Path};
 use tempfile::TempDir;
@@ -84,7 +87,7 @@ fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec
     for (name, kind) in &pipeline.tests.columns {
         match name.strip_prefix(ATTR) {
             Some(attribute) => store.profiles.declare(attribute.to_owned(), *kind),
-            None => store.columns.declare(name, *kind, "the tests")?,
+            None => drop(store.columns.declare(name, *kind, "the tests")?),
         }
     }
     let mut gathering = take(&mut store, pipeline, case)?;
@@ -124,11 +127,12 @@ fn take(store: &mut Store, pipeline: &Pipeline, case: &Case) -> Result<Gathering
     // These profiles are nobody, so whatever identifies them may be stored.
     let raw: Vec<String> = case.profiles.values().flat_map(|p| p.identifiers.keys().cloned()).collect();
     for (source, batch) in rows::batches(case, &pipeline.tests.columns)? {
-        let mut rejects: Vec<Reject> = Vec::new();
+        let mut refused = Vec::new();
         let bound = Bound::new(store, &source, &batch.schema(), &raw)?;
-        bound.take(store, &batch, &mut gathering, &mut rejects)?;
-        if let Some(reject) = rejects.first() {
-            return Err(Error::Column(format!("a row of source `{}`: {}", source.name, reject.message)));
+        bound.take(store, &Load::of(batch), &mut gathering, &mut refused)?;
+        if let Some(refused) = refused.first() {
+            let message = &refused.reject.message;
+            return Err(Error::Column(format!("a row of source `{}`: {message}", source.name)));
         }
     }
     Ok(gathering)

@@ -5,7 +5,7 @@ use super::values::column;
 use crate::{
     Result,
     config::{
-        ConsentDefault, Party, Source,
+        Source,
         cases::{Case, CaseEvent, CaseProfile},
     },
     profile::Value,
@@ -62,13 +62,7 @@ pub(super) fn batches(
 }
 
 fn named(name: &str) -> Source {
-    Source {
-        name: name.to_owned(),
-        plugin: String::new(),
-        party: Party::First,
-        consent: ConsentDefault::Required,
-        config: serde_json::Value::Null,
-    }
+    Source { name: name.to_owned(), ..Source::default() }
 }
 
 fn brought<'a>(case: &'a Case, source: &str) -> Vec<Row<'a>> {

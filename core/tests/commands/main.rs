@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod dead_letters;
 mod explain;
 mod plan;
 mod segments;

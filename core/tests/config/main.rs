@@ -7,7 +7,7 @@ mod plugins;
 
 use kindred_core::config::{
     Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems,
-    Transient, load, load_text, schema,
+    Transient, contract::Policy, load, load_text, schema,
 };
 use kindred_core::{profile::Value, store::columns::ColumnType};
 use kindred_plugin_api::Mode;
@@ -47,6 +47,14 @@ fn every_key_arrives() {
     assert_eq!(shop.config, json!({"path": "in/${x}.csv", "format": "csv"}));
     assert_eq!((web.name.as_str(), web.plugin.as_str()), ("web", "events"));
     assert_eq!((web.party, web.consent), (Party::Second, ConsentDefault::Granted));
+
+    let contract = shop.schema.as_ref().unwrap();
+    let declared = |name: &str| (contract.columns[name].kind, contract.columns[name].required);
+    assert_eq!(declared("attr.country"), (ColumnType::Text, false));
+    assert_eq!(declared("price"), (ColumnType::Decimal, true));
+    let drift = (contract.drift.new, contract.drift.missing, contract.drift.changed);
+    assert_eq!(drift, (Policy::Stop, Policy::Quarantine, Policy::Evolve));
+    assert!(web.schema.is_none());
 
     let [first, second] = &pipeline.enrichments[..] else { panic!("{:?}", pipeline.enrichments) };
     assert_eq!((first.name.as_str(), &first.from[..]), ("tags", &["web".to_owned()][..]));
@@ -279,6 +287,9 @@ fn reference(schema: &serde_json::Value) -> String {
     for name in [
         "PipelineTable",
         "SourceTable",
+        "SchemaTable",
+        "ColumnTable",
+        "Drift",
         "EnrichmentTable",
         "SegmentTable",
         "DestinationTable",

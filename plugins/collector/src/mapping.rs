@@ -46,6 +46,10 @@ const KNOWN: [(&str, Option<Kind>); 5] = [
     ("aaid", Some(Kind::Aaid)),
 ];
 
+/// Columns that a resend may come with another value in: the time is shifted by when it came, and cookie, address, agent and
+/// what partners know are of the request.
+const RECEIVED: [&str; 5] = ["event_time", "ip", "user_agent", "clock", "id.cookie"];
+
 /// The mapping of a collector.
 pub(crate) fn mapping(config: &CollectorConfig, shared: &Shared) -> Mapping {
     let own = |name: &str| Names::from(format!("{OWN}.{name}").as_str());
@@ -60,6 +64,7 @@ pub(crate) fn mapping(config: &CollectorConfig, shared: &Shared) -> Mapping {
         on_bad_value: shared.on_bad_value,
         personal: true,
         eventless: true,
+        received: RECEIVED.map(str::to_owned).to_vec(),
         ..Mapping::default()
     };
     mapping.add_identifiers("/identifiers", &shared.identifiers);
@@ -75,6 +80,7 @@ pub(crate) fn mapping(config: &CollectorConfig, shared: &Shared) -> Mapping {
     }
     for partner in config.partners.keys() {
         let spec = IdentifierSpec { kind: Some(Kind::Plain), ..own(&format!("partner.{partner}")).into() };
+        mapping.received.push(format!("id.partner_{partner}"));
         mapping
             .identifiers
             .push(Field::new(format!("partner_{partner}"), "/collector/partners", spec).optional());

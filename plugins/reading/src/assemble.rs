@@ -6,15 +6,20 @@ use crate::{
     convert::{boolean, constant_time, first_of, text, timestamps},
     flaws::Flaws,
     plan::{Input, Output, Plan, Slot},
+    spec::Type,
 };
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, StringBuilder},
-    compute::filter_record_batch,
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, StringBuilder},
+    compute::{filter_record_batch, nullif},
     util::display::array_value_to_string,
 };
 use kindred_identifiers::{Hash, Kind, Rule};
 use kindred_plugin_api::{Reject, Result};
-use std::{collections::BTreeMap, fmt::Write, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+};
 
 /// Name of a file, as messages and as ids say it.
 pub(crate) struct Origin<'a> {
@@ -97,7 +102,8 @@ impl Making<'_> {
             Output::Event { input, map, needed } => self.event(input, map, *needed),
             Output::Identifier { input, rule } => self.identifier(input, rule),
             Output::Value { input, target } => {
-                target.convert(&self.column(input)?, &input.names.to_string(), &mut self.flaws)
+                let made = target.convert(&self.column(input)?, &input.names.to_string(), &mut self.flaws)?;
+                if target.kind == Type::String && !target.written { self.texts(input, made) } else { Ok(made) }
             }
             Output::Consent { input } => self.consent(input),
         }
@@ -110,6 +116,27 @@ impl Making<'_> {
                 self.flaws.bad(row, name, None, expected);
             }
         }
+    }
+
+    /// Takes out what is no text where nobody said that it should become text.
+    fn texts(&mut self, input: &Input, made: ArrayRef) -> Result<ArrayRef> {
+        let first = |row: usize| {
+            let files = input.slots.iter().filter_map(|slot| match slot {
+                Slot::File(index) => Some(*index),
+                Slot::Joined(_) => None,
+            });
+            files.into_iter().find(|index| self.chunk.columns[*index].is_valid(row))
+        };
+        let odd = self.chunk.odd.iter().filter(|(column, row)| first(*row) == Some(*column));
+        let rows: BTreeSet<usize> = odd.map(|(_, row)| *row).collect();
+        if rows.is_empty() {
+            return Ok(made);
+        }
+        let mask: BooleanArray = (0..made.len()).map(|row| Some(rows.contains(&row))).collect();
+        let left = nullif(&made, &mask)?;
+        let expected = "text; with `type = \"string\"` it is taken as it is written";
+        self.flaws.lost(&input.names.to_string(), &made, &left, expected);
+        Ok(left)
     }
 
     fn event_id(&mut self, parts: &[Input], origin: &Origin<'_>) -> Result<ArrayRef> {

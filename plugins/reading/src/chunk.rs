@@ -17,6 +17,9 @@ pub(crate) struct Chunk {
     pub(crate) raw: Option<Raw>,
     /// Rows that could not be read, in order.
     pub(crate) rejects: Vec<Reject>,
+    /// Column and row, counted from 0, of values that are neither text nor a number: JSON's true and false, objects and
+    /// lists.
+    pub(crate) odd: Vec<(usize, usize)>,
     /// The file has no more.
     pub(crate) end: bool,
 }

@@ -4,7 +4,7 @@ use crate::{flaws::Flaws, number::NumberFormat, spec::Type, time::TimeFormat};
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, PrimitiveArray, StringArray,
-        TimestampMicrosecondArray,
+        TimestampMicrosecondArray, new_null_array,
     },
     compute::{cast, is_not_null, kernels::zip::zip},
     datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType},
@@ -18,6 +18,8 @@ pub(crate) struct Target {
     pub(crate) kind: Type,
     pub(crate) number: NumberFormat,
     pub(crate) time: TimeFormat,
+    /// The options name the type: text is then whatever is written, also where JSON has true, an object or a list.
+    pub(crate) written: bool,
 }
 
 impl Target {
@@ -52,7 +54,18 @@ impl Target {
                 Arc::new(each::<Float64Type>(column, |v| self.number.decimal(v)))
             }
             (Type::Timestamp, _) => timestamps(column, &self.time)?,
-            (Type::Integer | Type::Decimal, _) => cast(column, &self.data_type())?,
+            (Type::Integer, kind) if kind.is_integer() => cast(column, &DataType::Int64)?,
+            (Type::Decimal, kind) if kind.is_floating() => cast(column, &DataType::Float64)?,
+            // What is left of numbers has digits, of which none may be lost.
+            (Type::Integer, kind) if kind.is_numeric() => Arc::new(each::<Int64Type>(&text(column)?, |v| {
+                let (whole, fraction) = v.split_once('.').unwrap_or((v, ""));
+                whole.parse().ok().filter(|_| fraction.bytes().all(|b| b == b'0'))
+            })),
+            (Type::Decimal, kind) if kind.is_numeric() => {
+                Arc::new(each::<Float64Type>(&text(column)?, |v| NumberFormat::default().decimal(v)))
+            }
+            // Yes is not 1, and a time is no number.
+            (Type::Integer | Type::Decimal, _) => new_null_array(&self.data_type(), column.len()),
         };
         // Only bytes that are no text are lost before this.
         let before = if raw.data_type().is_binary() { raw } else { column };
@@ -210,10 +223,11 @@ fn whole(numbers: &ArrayRef) -> Int64Array {
 mod tests {
     use super::*;
     use crate::spec::{OnBadValue, TimeSpec};
-    use arrow::array::{Date32Array, TimestampNanosecondArray, UInt64Array};
+    use arrow::array::{Date32Array, Decimal128Array, TimestampNanosecondArray, UInt64Array};
 
     fn target(kind: Type) -> Target {
-        Target { kind, number: NumberFormat::default(), time: TimeFormat::new(&TimeSpec::default()).unwrap() }
+        let time = TimeFormat::new(&TimeSpec::default()).unwrap();
+        Target { kind, number: NumberFormat::default(), time, written: true }
     }
 
     fn convert(kind: Type, column: impl Array + 'static) -> (ArrayRef, usize) {
@@ -229,6 +243,16 @@ mod tests {
         assert_eq!((made.as_primitive::<Int64Type>().value(0), flaws), (7, 1));
         let (made, flaws) = convert(Type::Integer, Float64Array::from(vec![Some(2.0), Some(1.5), None]));
         assert_eq!((made.as_primitive::<Int64Type>().value(0), flaws), (2, 1));
+        let large = Int64Array::from(vec![1 << 53, (1 << 53) + 1]);
+        assert_eq!(convert(Type::Decimal, large).1, 1, "a decimal does not hold it");
+        let cents = Decimal128Array::from(vec![1200, 1250]).with_precision_and_scale(10, 2).unwrap();
+        let (made, flaws) = convert(Type::Integer, cents.clone());
+        assert_eq!((made.as_primitive::<Int64Type>().value(0), flaws), (12, 1), "half a unit is not lost");
+        assert_eq!(convert(Type::Decimal, cents).0.as_primitive::<Float64Type>().values(), &[12.0, 12.5]);
+        for kind in [Type::Integer, Type::Decimal] {
+            assert_eq!(convert(kind, BooleanArray::from(vec![Some(true), None])).1, 1);
+            assert_eq!(convert(kind, Date32Array::from(vec![Some(1), None])).1, 1);
+        }
         let (_, flaws) = convert(Type::Decimal, StringArray::from(vec!["1", "", "x"]));
         assert_eq!(flaws, 1, "an empty cell is no value");
     }

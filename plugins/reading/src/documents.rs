@@ -4,7 +4,7 @@
 use crate::{
     assemble::{Origin, assemble},
     chunk::Chunk,
-    json::{Json, text},
+    json::{Json, is_odd, text},
     mapping::Mapping,
     plan::Plan,
     text::Cells,
@@ -53,7 +53,7 @@ impl Documents {
     /// A batch without rows.
     pub fn fill(&self) -> Filling<'_> {
         let (rows, rejects) = (Vec::new(), Vec::new());
-        let chunk = Chunk { columns: Vec::new(), rows, raw: None, rejects, end: false };
+        let chunk = Chunk { columns: Vec::new(), rows, raw: None, rejects, odd: Vec::new(), end: false };
         Filling { documents: self, cells: Cells::new(self.plan.slots.len(), &[]), chunk }
     }
 }
@@ -65,7 +65,10 @@ impl Filling<'_> {
         match self.documents.cells(own, outside) {
             Ok(cells) => {
                 self.chunk.rows.push(number);
-                for (column, cell) in cells.iter().enumerate() {
+                for (column, (odd, cell)) in cells.iter().enumerate() {
+                    if *odd {
+                        self.cells.odd(column);
+                    }
                     self.cells.push(column, cell.as_deref());
                 }
             }
@@ -85,7 +88,7 @@ impl Filling<'_> {
     /// # Errors
     /// PERMANENT for columns of a type that cannot be converted.
     pub fn finish(mut self) -> Result<(RecordBatch, Vec<Reject>)> {
-        self.chunk.columns = self.cells.finish();
+        self.cells.finish(&mut self.chunk);
         let origin = Origin { name: "", fingerprint: "" };
         assemble(&self.documents.plan, None, self.chunk, &origin)
     }
@@ -96,13 +99,14 @@ impl Documents {
         &self,
         own: &'de str,
         outside: &[&'de str],
-    ) -> Result<Vec<Option<Cow<'de, str>>>, serde_json::Error> {
+    ) -> Result<Vec<(bool, Option<Cow<'de, str>>)>, serde_json::Error> {
         let mut found = vec![None; self.plan.slots.len()];
         for document in outside.iter().rev() {
             self.outside.find(document, &mut found)?;
         }
         self.own.find(own, &mut found)?;
-        found.into_iter().map(|raw| raw.map_or(Ok(None), text)).collect()
+        let cell = |raw: &'de str| Ok((is_odd(raw), text(raw)?));
+        found.into_iter().map(|raw| raw.map_or(Ok((false, None)), cell)).collect()
     }
 }
 

@@ -92,8 +92,12 @@ impl Dialect for Json {
     fn cells(&mut self, row: &str, cells: &mut Cells<'_>) -> Result<(), Flaw> {
         let mut found: Vec<Option<&str>> = vec![None; self.columns];
         self.find(row, &mut found).map_err(|error| flaw(row, &error))?;
-        let texts: Result<Vec<_>, _> = found.into_iter().map(|raw| raw.map_or(Ok(None), text)).collect();
-        for (column, cell) in texts.map_err(|error| flaw(row, &error))?.iter().enumerate() {
+        let texts: Result<Vec<_>, _> = found.iter().map(|raw| raw.map_or(Ok(None), text)).collect();
+        let texts = texts.map_err(|error| flaw(row, &error))?;
+        for (column, (raw, cell)) in found.iter().zip(&texts).enumerate() {
+            if raw.is_some_and(is_odd) {
+                cells.odd(column);
+            }
             cells.push(column, cell.as_deref());
         }
         Ok(())
@@ -107,6 +111,11 @@ fn flaw(row: &str, error: &serde_json::Error) -> Flaw {
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
     ("json", format!("not one JSON object: {message} at character {}", error.column()))
+}
+
+/// Whether a value is neither text nor a number.
+pub(crate) fn is_odd(raw: &str) -> bool {
+    raw.starts_with(['t', 'f', '{', '['])
 }
 
 /// A value as the text of a cell.

@@ -42,6 +42,8 @@ pub struct Mapping {
     pub anonymous: &'static [&'static str],
     /// A row may come without the name of an event: it carries only identifiers and attributes.
     pub eventless: bool,
+    /// Columns that a resend of the same event may come with another value in, by their names in the batch.
+    pub received: Vec<String>,
 }
 
 /// One mapped column.

@@ -14,7 +14,7 @@ impl NumberFormat {
         if self == Self::default() { text.parse().ok() } else { self.canonical(text)?.parse().ok() }
     }
 
-    /// A finite number.
+    /// A finite number; not a whole one that has more digits than the decimal would keep.
     pub(crate) fn decimal(self, text: &str) -> Option<f64> {
         let text = text.trim();
         // Rust also reads words such as `inf` and `nan`.
@@ -22,9 +22,11 @@ impl NumberFormat {
         let number = if self == Self::default() {
             text.parse::<f64>().ok().filter(|_| digits(text))
         } else {
-            self.canonical(text)?.parse().ok()
+            return self.canonical(text).and_then(|text| Self::default().decimal(&text));
         };
-        number.filter(|number| number.is_finite())
+        let whole = text.bytes().all(|b| b.is_ascii_digit() || b"+-".contains(&b));
+        let kept = |number: f64| !whole || text.parse::<i128>().is_ok_and(|exact| number as i128 == exact);
+        number.filter(|number| number.is_finite() && kept(*number))
     }
 
     /// The same number with a point and no groups.
@@ -68,6 +70,11 @@ mod tests {
         for text in ["nan", "inf", "1e999", "1,5", "", "0x10", "infinity"] {
             assert_eq!(plain.decimal(text), None, "{text}");
         }
+        // A decimal has 53 bits for digits; a whole number that needs more would become another.
+        assert_eq!(plain.decimal("9007199254740992"), Some(9_007_199_254_740_992.0));
+        assert_eq!(plain.decimal("9007199254740993"), None);
+        assert_eq!(plain.decimal("-36893488147419103233"), None);
+        assert_eq!(GERMAN.decimal("9.007.199.254.740.993"), None);
         for text in ["9223372036854775808", "1.0", "1 2"] {
             assert_eq!(plain.integer(text), None, "{text}");
         }

@@ -100,6 +100,7 @@ impl Reader for ParquetReader {
         let first = self.rows + 1;
         self.rows += length as u64;
         Ok(Chunk {
+            odd: Vec::new(),
             columns: self.columns(&parts, length)?,
             rows: (first..=self.rows).collect(),
             raw: None,

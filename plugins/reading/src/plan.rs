@@ -133,10 +133,15 @@ impl Plan {
         if !compiler.problems.is_empty() {
             return Err(compiler.problems);
         }
+        let received = |field: ArrowField| match mapping.received.contains(field.name()) {
+            true => columns::received(field),
+            false => field,
+        };
+        let fields: Vec<ArrowField> = compiler.fields.into_iter().map(received).collect();
         Ok(Self {
             slots: compiler.slots,
             outputs: compiler.outputs,
-            schema: Arc::new(Schema::new(compiler.fields)),
+            schema: Arc::new(Schema::new(fields)),
             probe,
             inputs: compiler.inputs,
             on_bad_value: mapping.on_bad_value,
@@ -303,7 +308,7 @@ impl Compiler<'_> {
             && let Some(time) = self.time_format(&TimeSpec::default(), &field.at)
         {
             let input = self.input(&field.spec, &field.at, field.required);
-            let target = Target { kind: Type::String, number: NumberFormat::default(), time };
+            let target = Target { kind: Type::String, number: NumberFormat::default(), time, written: true };
             self.push(field.name.clone(), DataType::Utf8, Output::Value { input, target });
         }
     }
@@ -324,7 +329,7 @@ impl Compiler<'_> {
             self.problem(at, format!("`{name}` is a reserved name; call the property something else"));
         }
         let number = NumberFormat { decimal: spec.decimal, thousands: spec.thousands };
-        let target = Target { kind, number, time };
+        let target = Target { kind, number, time, written: spec.kind.is_some() };
         self.push(name, target.data_type(), Output::Value { input, target });
     }
 

@@ -45,7 +45,8 @@ struct Nothing;
 
 impl Reader for Nothing {
     fn next(&mut self, _max: usize) -> Result<Chunk> {
-        Ok(Chunk { columns: Vec::new(), rows: Vec::new(), raw: None, rejects: Vec::new(), end: true })
+        let (columns, rows, rejects, odd) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Chunk { columns, rows, raw: None, rejects, odd, end: true })
     }
     fn mark(&self) -> Mark {
         Mark::default()

@@ -51,7 +51,8 @@ pub struct ValueSpec {
     /// Column, or several: the first that has a value counts. Default: the column of the same name.
     #[serde(default)]
     pub column: Option<Names>,
-    /// Type. Default: what a Parquet file says; string for text files.
+    /// Type. Default: what a Parquet file says; string for text files, where numbers of JSON are taken as they are written and
+    /// other values than texts and numbers cannot be read.
     #[serde(default, rename = "type")]
     pub kind: Option<Type>,
     /// Decimal mark of numbers in text; default `.`.

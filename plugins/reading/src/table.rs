@@ -50,7 +50,7 @@ impl Table {
     /// # Errors
     /// PERMANENT for columns of a type that cannot be converted.
     pub fn batch(&self, columns: Vec<ArrayRef>, rows: Vec<u64>) -> Result<(RecordBatch, Vec<Reject>)> {
-        let chunk = Chunk { columns, rows, raw: None, rejects: Vec::new(), end: false };
+        let chunk = Chunk { columns, rows, raw: None, rejects: Vec::new(), odd: Vec::new(), end: false };
         assemble(&self.plan, None, chunk, &Origin { name: &self.name, fingerprint: "" })
     }
 }

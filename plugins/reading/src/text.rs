@@ -11,7 +11,7 @@ use crate::{
     window::Window,
     written::TextConfig,
 };
-use arrow::array::{ArrayRef, StringBuilder};
+use arrow::array::{ArrayBuilder, ArrayRef, StringBuilder};
 use kindred_plugin_api::{Context, Fault, FaultKind, Problem, Reject, Result};
 use std::{io, sync::Arc};
 
@@ -47,17 +47,24 @@ pub(crate) struct Cells<'a> {
     builders: Vec<StringBuilder>,
     nulls: &'a [String],
     bytes: usize,
+    odd: Vec<(usize, usize)>,
 }
 
 impl<'a> Cells<'a> {
     /// So many columns without a cell.
     pub(crate) fn new(columns: usize, nulls: &'a [String]) -> Self {
-        Self { builders: (0..columns).map(|_| StringBuilder::new()).collect(), nulls, bytes: 0 }
+        Self { builders: (0..columns).map(|_| StringBuilder::new()).collect(), nulls, bytes: 0, odd: Vec::new() }
     }
 
-    /// The columns.
-    pub(crate) fn finish(self) -> Vec<ArrayRef> {
-        self.builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef).collect()
+    /// The columns, into a chunk.
+    pub(crate) fn finish(self, chunk: &mut Chunk) {
+        chunk.odd = self.odd;
+        chunk.columns = self.builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef).collect();
+    }
+
+    /// The next cell of a column is neither text nor a number.
+    pub(crate) fn odd(&mut self, column: usize) {
+        self.odd.push((column, self.builders[column].len()));
     }
 
     /// Adds a cell to a column; every column gets one for each good row.
@@ -138,6 +145,7 @@ impl Reader for TextReader {
             rows: Vec::new(),
             raw: self.payloads.then(Raw::default),
             rejects: Vec::new(),
+            odd: Vec::new(),
             end: self.gave_up.is_some(),
         };
         while !chunk.end && chunk.rows.len() + chunk.rejects.len() < max && cells.bytes < CHUNK_BYTES {
@@ -148,7 +156,7 @@ impl Reader for TextReader {
         }
         // A stream that failed stays failed, so the next call sees it too.
         chunk.end = chunk.end || self.window.at_end().unwrap_or(false);
-        chunk.columns = cells.finish();
+        cells.finish(&mut chunk);
         Ok(chunk)
     }
 
