@@ -19,6 +19,7 @@
 //! same logs give the same batches, whichever broker answers first.
 
 mod hearing;
+mod lane;
 mod link;
 mod options;
 mod place;

@@ -1,15 +1,15 @@
 //! A connection that reads: one queue a partition, which take turns.
 
 use crate::{
-    hearing::Hearing,
-    place::{Mark, Place},
-    reach::{Client, PATIENCE, Reach, offsets},
+    lane::{BLINK, Lane},
+    place::Place,
+    reach::{Client, Reach, offsets},
 };
-use kindred_plugin_api::{Context, Fault, FaultKind, Result};
+use kindred_plugin_api::{Context, Fault, Result};
 use rdkafka::{
-    Message as _, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, base_consumer::PartitionQueue},
-    error::{KafkaError, RDKafkaErrorCode},
+    Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::KafkaError,
     message::BorrowedMessage,
 };
 use std::{
@@ -20,14 +20,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Offsets that a partition is read for before the next one's turn.
-const TURN: i64 = 10_000;
 /// How often partitions that were added are looked for.
 const LOOK: Duration = Duration::from_secs(10);
 /// How often the ends of the logs are asked for while there is more to read.
 const COUNT: Duration = Duration::from_secs(1);
-/// How often a wait asks whether the host wants to stop.
-const BLINK: Duration = Duration::from_millis(20);
 
 /// A client and the partitions that it reads.
 pub(crate) struct Link {
@@ -40,20 +36,6 @@ pub(crate) struct Link {
     arrival: SyncSender<()>,
     looked: Instant,
     counted: Instant,
-}
-
-/// One partition.
-pub(crate) struct Lane {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    /// Both, for dead letters.
-    pub(crate) origin: Arc<str>,
-    pub(crate) mark: Mark,
-    queue: PartitionQueue<Hearing>,
-    /// Offset behind the last message that is known to be there.
-    end: i64,
-    /// Whether the client said that nothing is behind the last message that it gave.
-    at_end: bool,
 }
 
 impl Link {
@@ -229,8 +211,7 @@ impl Link {
 
     /// Messages that are known to wait.
     pub(crate) fn backlog(&self) -> u64 {
-        let waiting = |lane: &Lane| if lane.at_end { 0 } else { lane.end - lane.mark.next };
-        self.lanes.iter().map(waiting).map(|waiting| u64::try_from(waiting).unwrap_or(0)).sum()
+        self.lanes.iter().map(Lane::waiting).sum()
     }
 
     /// Notes how far all was read.
@@ -256,62 +237,5 @@ impl Link {
             }
         }
         if list.count() == 0 { Ok(()) } else { self.client.commit(&list, CommitMode::Async).map_err(lost) }
-    }
-}
-
-/// What became of a message.
-struct Next {
-    more: bool,
-    turn_over: bool,
-}
-
-impl Lane {
-    /// Hands one message over; none at the end of the log. What is known to be there is waited for.
-    fn next(
-        &mut self,
-        context: &Context,
-        more: &mut impl FnMut(&Lane, &BorrowedMessage<'_>) -> bool,
-    ) -> Result<Option<Next>> {
-        let began = Instant::now();
-        loop {
-            let waits = !self.at_end && self.mark.next < self.end;
-            match self.queue.poll(if waits { BLINK } else { Duration::ZERO }) {
-                Some(Ok(message)) => {
-                    let more = more(self, &message);
-                    let (before, next) = (self.mark.next, message.offset() + 1);
-                    drop(message);
-                    (self.mark.next, self.at_end) = (next, false);
-                    return Ok(Some(Next { more, turn_over: before / TURN != next / TURN }));
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => self.at_end = true,
-                Some(Err(error)) => return Err(self.fault(&error)),
-                None if !waits => return Ok(None),
-                None if context.cancelled() => {
-                    return Err(Fault::new(FaultKind::Cancelled, "cancelled", "the host wants to stop"));
-                }
-                None if began.elapsed() > PATIENCE => {
-                    let message = format!("{self}: no message within {} s", PATIENCE.as_secs());
-                    return Err(Fault::transient("timeout", message));
-                }
-                None => {}
-            }
-        }
-    }
-
-    fn fault(&self, error: &KafkaError) -> Fault {
-        let gone = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset);
-        let message = if gone {
-            format!("{self}: the log no longer holds offset {}", self.mark.next)
-        } else {
-            format!("{self}: {error}")
-        };
-        // The next connection sees what is there instead.
-        Fault::transient("partition", message)
-    }
-}
-
-impl std::fmt::Display for Lane {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "topic `{}`, partition {}", self.topic, self.partition)
     }
 }

@@ -1,7 +1,8 @@
 //! The source: polls take what the partitions give in turn, commits tell the group.
 
 use crate::{
-    link::{Lane, Link},
+    lane::Lane,
+    link::Link,
     options::{Config, OWN},
     place::Place,
     reach::Reach,
@@ -109,7 +110,7 @@ impl Kafka {
         link.recount(&self.context);
         link.note(&mut self.place);
         let backlog_rows = link.backlog();
-        if taken.is_err() {
+        if taken.is_err_and(|fault| fault.kind != FaultKind::Cancelled) {
             // What came is handed out; the next poll begins anew and says what is wrong.
             self.link = None;
         }

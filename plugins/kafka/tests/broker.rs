@@ -298,6 +298,18 @@ fn what_is_not_there_is_told_by_check() {
 }
 
 #[test]
+fn what_is_compressed_is_read() {
+    let topic = unique("packed");
+    let (cluster, brokers) = cluster(&[(&topic, 1)]);
+    for (number, codec) in ["none", "gzip", "snappy", "lz4", "zstd"].into_iter().enumerate() {
+        let packing = Brokers::packing(cluster.bootstrap_servers(), codec);
+        packing.publish(&topic, 0, number * 100, (0..100).map(event));
+    }
+    let rows = next(&mut brokers.open(&[&topic], json!({}), None), 1000).unwrap();
+    assert_eq!(numbers(&rows), (0..500).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_position_of_another_plugin_is_refused() {
     let json = r#"{ "brokers": "127.0.0.1:9", "topics": "T", "identifiers": { "u": "id" } }"#;
     let context = Context::detached(".").with_state(Some(b"{\"made_us\":1}".to_vec()));

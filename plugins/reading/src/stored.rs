@@ -9,7 +9,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// PERMANENT for other bytes.
 pub fn position_from<T: DeserializeOwned>(bytes: &[u8], of: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|_| {
-        let message = format!("the stored position is not one of {of}; was the source another plugin before?");
+        let message =
+            format!("the stored position is not one of {of}; was the source another plugin before?");
         Fault::permanent("position", message)
     })
 }

@@ -25,8 +25,13 @@ pub struct Brokers {
 
 impl Brokers {
     pub fn new(address: String) -> Self {
+        Self::packing(address, "none")
+    }
+
+    /// What is produced is compressed.
+    pub fn packing(address: String, codec: &str) -> Self {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &address).set("linger.ms", "5");
+        config.set("bootstrap.servers", &address).set("linger.ms", "5").set("compression.type", codec);
         let producer = config.create().unwrap();
         Self { address, producer }
     }
