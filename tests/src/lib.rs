@@ -12,3 +12,4 @@ pub mod sandbox;
 pub mod scenarios;
 pub mod server;
 pub mod services;
+pub mod stores;

@@ -35,11 +35,11 @@ pub(crate) fn available<'a, T>(found: &'a Result<T, String>, what: &str) -> Opti
         .ok()
 }
 
-/// The Python of a virtual environment that has a module, made on first use with what pip is told to install.
-pub(crate) fn environment(folder: &Path, module: &str, install: &[&str]) -> Result<PathBuf, String> {
+/// The Python of a virtual environment that has some modules, made on first use with what pip is told to install.
+pub(crate) fn environment(folder: &Path, modules: &str, install: &[&str]) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
     let works = || {
-        let import = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+        let import = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
         import.is_ok_and(|output| output.status.success())
     };
     if works() {
@@ -47,7 +47,7 @@ pub(crate) fn environment(folder: &Path, module: &str, install: &[&str]) -> Resu
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(install))?;
-    if works() { Ok(python) } else { Err(format!("{module} cannot be imported")) }
+    if works() { Ok(python) } else { Err(format!("{modules} cannot be imported")) }
 }
 
 /// Runs a command; the error is all that it said.

@@ -14,6 +14,7 @@ mod blocks;
 mod entered;
 mod http;
 mod options;
+mod reach;
 mod refusal;
 mod runtime;
 mod store;

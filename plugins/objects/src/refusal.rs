@@ -134,3 +134,61 @@ pub(crate) fn fault(name: &str, root: &str, at: &str, listing: bool, error: &obj
 pub(crate) fn changed(name: &str) -> Fault {
     Fault::transient("changed", format!("`{name}` was written anew while it was read; it is entered again"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use kindred_plugin_api::FaultKind;
+    use object_store::client::{HttpError, HttpErrorKind};
+
+    fn told(error: impl Error + Send + Sync + 'static, listing: bool) -> Fault {
+        let error = HttpError::new(HttpErrorKind::Unknown, error);
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(error) };
+        fault("s3://b/k", "s3://b", "/path", listing, &error)
+    }
+
+    fn refused(status: u16, body: &str) -> Refused {
+        Refused::new(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    }
+
+    #[test]
+    fn a_region_is_told() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-bucket-region", HeaderValue::from_static("eu-west-1"));
+        let elsewhere = Refused::new(StatusCode::MOVED_PERMANENTLY, &headers, b"");
+        let fault = told(elsewhere, true);
+        assert_eq!((fault.kind, fault.problems[0].path.as_str()), (FaultKind::Config, "/store/region"));
+        assert_eq!(fault.problems[0].help.as_deref(), Some("set `region = \"eu-west-1\"`"));
+    }
+
+    #[test]
+    fn a_missing_object_is_no_missing_bucket() {
+        let body = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Message>no</Message></Error>";
+        assert_eq!(told(refused(404, body), false).code, GONE);
+        assert_eq!(told(refused(404, ""), false).code, GONE);
+        assert_eq!(told(refused(404, ""), true).problems[0].path, "/path");
+        let bucket = "<Error><Code>NoSuchBucket</Code></Error>";
+        let fault = told(refused(404, bucket), false);
+        assert_eq!(fault.message, "there is no bucket `s3://b`: HTTP 404: NoSuchBucket");
+    }
+
+    #[test]
+    fn only_the_first_line_of_what_is_said_is_repeated() {
+        let body =
+            "\u{feff}<Error><Code>AuthenticationFailed</Code><Message>No.\nRequestId:1</Message></Error>";
+        let fault = told(refused(403, body), true);
+        assert_eq!(fault.message, "`s3://b/k`: access is denied: HTTP 403: AuthenticationFailed: No.");
+        assert!(told(refused(405, &"x".repeat(1000)), true).message.len() < 400);
+    }
+
+    #[test]
+    fn what_may_pass_is_transient() {
+        assert_eq!(told(refused(412, ""), false).code, "changed");
+        let silent = told(NoIdentity, true);
+        assert_eq!((silent.kind, silent.code.as_str()), (FaultKind::Transient, "credentials"));
+        assert!(silent.message.contains("no credentials in the options"), "{silent}");
+        let broken = told(std::io::Error::other("reset"), true);
+        assert_eq!(broken.message, "`s3://b/k` cannot be read now: reset");
+    }
+}

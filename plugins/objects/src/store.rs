@@ -1,29 +1,16 @@
 //! Buckets: which objects they hold.
 
 use crate::{
-    address::{Address, Service},
+    address::Address,
     entered::Version,
-    http::{Connector, trust},
     options::StoreConfig,
+    reach::{Readable, reach},
     refusal::fault,
     runtime::Runtime,
 };
 use kindred_plugin_api::{Context, Fault, Problem, Result};
-use object_store::{
-    BackoffConfig, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig,
-    aws::AmazonS3Builder,
-    azure::{AzureConfigKey, MicrosoftAzureBuilder},
-    gcp::GoogleCloudStorageBuilder,
-    list::{PaginatedListOptions, PaginatedListStore},
-    path::Path,
-};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
-
-/// Seconds that an answer may take where the options do not say.
-const TIMEOUT: u32 = 30;
-/// Retries of one request before the host is told, and how long they go on.
-const RETRIES: usize = 5;
-const RETRY: Duration = Duration::from_secs(30);
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, list::PaginatedListOptions, path::Path};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// The buckets of one source, each opened once.
 pub struct Stores {
@@ -41,11 +28,6 @@ pub(crate) struct Store {
     service: Box<dyn Readable>,
     runtime: Arc<Runtime>,
 }
-
-/// What a bucket can be asked.
-trait Readable: ObjectStore + PaginatedListStore {}
-
-impl<S: ObjectStore + PaginatedListStore> Readable for S {}
 
 /// One object as a listing told of it.
 #[derive(Clone, Debug)]
@@ -119,75 +101,9 @@ impl Stores {
             Some(runtime) => Arc::clone(runtime),
             None => Arc::clone(self.runtime.insert(Arc::new(Runtime::new(&self.context)?))),
         };
-        let service = self.service(address)?.map_err(|error| {
-            let message = format!("`{}` cannot be reached so: {error}", address.root);
-            Fault::config(vec![Problem::new("/store", message)])
-        })?;
+        let service = reach(address, &self.config, &self.context)?;
         let store = Store { root: address.root.clone(), at: at.to_owned(), service, runtime };
         Ok(Arc::clone(self.stores.entry(address.root.clone()).or_insert(Arc::new(store))))
-    }
-
-    /// The client of a service: what the environment says, and above it the options.
-    fn service(&self, address: &Address) -> Result<object_store::Result<Box<dyn Readable>>> {
-        let config = &self.config;
-        let tls = trust().map_err(|error| Fault::permanent("tls", error.to_string()))?;
-        let limit = Duration::from_secs(config.timeout_s.unwrap_or(TIMEOUT).into());
-        let connector = Connector { tls, limit };
-        let backoff = BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() };
-        let retry = RetryConfig { backoff, max_retries: RETRIES, retry_timeout: RETRY };
-        // Sets an option where it is given.
-        macro_rules! set {
-            ($builder:ident, $($value:expr => $with:ident),+ $(,)?) => {
-                $(if let Some(value) = $value { $builder = $builder.$with(value); })+
-            };
-        }
-        let allow_http = config.allow_http.then_some(true);
-        let anonymous = config.anonymous.then_some(true);
-        let opened = match address.service {
-            Service::S3 => {
-                let mut builder = AmazonS3Builder::from_env().with_bucket_name(&address.bucket);
-                set!(builder,
-                    config.region.as_ref() => with_region,
-                    config.endpoint.as_ref() => with_endpoint,
-                    config.access_key_id.as_ref() => with_access_key_id,
-                    config.secret_access_key.as_ref() => with_secret_access_key,
-                    config.session_token.as_ref() => with_token,
-                    allow_http => with_allow_http,
-                    anonymous => with_skip_signature,
-                );
-                let built = builder.with_http_connector(connector).with_retry(retry).build();
-                built.map(|service| Box::new(service) as Box<dyn Readable>)
-            }
-            Service::Gcs => {
-                let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(&address.bucket);
-                let is_key = |text: &&String| text.trim_start().starts_with('{');
-                let path = |text: &String| self.context.path(text).to_string_lossy().into_owned();
-                set!(builder,
-                    config.endpoint.as_deref() => with_base_url,
-                    config.service_account.as_ref().filter(is_key) => with_service_account_key,
-                    config.service_account.as_ref().filter(|text| !is_key(text)).map(path) => with_service_account_path,
-                    anonymous => with_skip_signature,
-                );
-                let built = builder.with_http_connector(connector).with_retry(retry).build();
-                built.map(|service| Box::new(service) as Box<dyn Readable>)
-            }
-            Service::Azure => {
-                let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(&address.bucket);
-                if let Some(sas) = &config.sas_token {
-                    builder = builder.with_config(AzureConfigKey::SasKey, sas);
-                }
-                set!(builder,
-                    address.account.as_ref().or(config.account.as_ref()) => with_account,
-                    config.endpoint.clone() => with_endpoint,
-                    config.account_key.as_ref() => with_access_key,
-                    allow_http => with_allow_http,
-                    anonymous => with_skip_signature,
-                );
-                let built = builder.with_http_connector(connector).with_retry(retry).build();
-                built.map(|service| Box::new(service) as Box<dyn Readable>)
-            }
-        };
-        Ok(opened)
     }
 }
 
