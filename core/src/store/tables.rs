@@ -23,6 +23,8 @@ pub struct Tables {
     pub dictionary: Keyspace,
     /// Namespace, 0, value → profile, `u32`.
     pub identifiers: Keyspace,
+    /// Hash of an identifier → the sources that brought it, where all have terms; see [`crate::identity::Limited`].
+    pub limited: Keyspace,
     /// Profile → [`crate::profile::Profile`].
     pub profiles: Keyspace,
     /// Profile → the profile it was merged into, `u32`.
@@ -70,6 +72,7 @@ impl Tables {
             positions: keyspace("positions")?,
             dictionary: keyspace("dictionary")?,
             identifiers: keyspace("identifiers")?,
+            limited: keyspace("limited-identifiers")?,
             profiles: keyspace("profiles")?,
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
