@@ -68,7 +68,9 @@ fn run(folder: &Path, kind: &str) {
 /// Cookies of the members, the events stored, and of the letters whether their rows are kept.
 fn left(folder: &Path) -> (BTreeSet<String>, u64, Vec<bool>) {
     let store = Store::existing(&folder.join("store")).unwrap();
-    let segments = kindred_core::segment::Segments::open(&pipeline(folder, "decimal"), &Registry::new(), &store).unwrap();
+    let segments =
+        kindred_core::segment::Segments::open(&pipeline(folder, "decimal"), &Registry::new(), &store)
+            .unwrap();
     let name = |profile| {
         let record = store.profiles.get(&store.tables, profile).unwrap();
         record.identifiers.into_iter().map(|(_, value)| value).collect::<String>()

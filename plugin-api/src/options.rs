@@ -14,6 +14,11 @@ pub struct Facts {
     /// version 1.0 does not know this.
     #[serde(default)]
     pub model: bool,
+    /// Sources whose attributes and events the answer depends on, besides those of the segments that it depends on; none:
+    /// it may be any, also through identifiers. A source whose terms name destinations goes to no other one, so a segment that does
+    /// not say what it reads is taken to read it. A host of version 1.1 does not know this.
+    #[serde(default)]
+    pub reads: Option<Vec<String>>,
 }
 
 /// Parses options; a failure names its place as a JSON pointer.
@@ -55,7 +60,7 @@ mod tests {
         let facts = |text: &str| serde_json::from_str::<Facts>(text).unwrap();
         assert_eq!(facts("{}"), Facts::default());
         let old = facts(r#"{"depends_on":["vip"]}"#);
-        assert_eq!(old, Facts { depends_on: vec!["vip".into()], model: false });
+        assert_eq!(old, Facts { depends_on: vec!["vip".into()], ..Facts::default() });
         assert!(facts(r#"{"depends_on":[],"model":true,"later":1}"#).model);
     }
 }

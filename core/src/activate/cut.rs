@@ -1,9 +1,9 @@
 //! Cuts a delivery: compares what a destination should have with what it has, and freezes the difference.
 
-use super::{Delivered, Pending, consenting, delivered, pending};
+use super::{Delivered, Pending, consenting, delivered, pending, terms::Terms};
 use crate::{
     Result,
-    config::Destination,
+    config::{Destination, Source},
     profile::{Profile, batch::identifiers},
     segment::bytes,
     store::{Store, tables::Change},
@@ -45,7 +45,7 @@ struct Audience {
 pub fn cut(
     store: &mut Store,
     change: &mut Change,
-    destination: &Destination,
+    (destination, sources): (&Destination, &[Source]),
     members: &BTreeMap<String, RoaringBitmap>,
     as_of_us: i64,
 ) -> Result<Cut> {
@@ -54,12 +54,13 @@ pub fn cut(
         return Ok(done);
     }
     let has = delivered(store, &destination.name)?;
-    let (audiences, held_back) = compare(store, destination, &has, members)?;
+    let terms = Terms { sources, destination: &destination.name };
+    let (audiences, held_back) = compare(store, (destination, terms), &has, members)?;
     done.held_back = held_back;
     if audiences.is_empty() {
         return Ok(done);
     }
-    let frozen = freeze(store, destination, has.sequence + 1, audiences, as_of_us)?;
+    let frozen = freeze(store, (destination, terms), has.sequence + 1, audiences, as_of_us)?;
     done.rows = frozen.delivery.segments.iter().map(|s| s.adds + s.removes).sum();
     change.put(&store.tables.outbox, &destination.name, &frozen)?;
     Ok(done)
@@ -84,14 +85,15 @@ pub struct Outlook {
 /// When the store fails.
 pub fn outlook(
     store: &mut Store,
-    destination: &Destination,
+    (destination, sources): (&Destination, &[Source]),
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<Vec<Outlook>> {
+    let terms = Terms { sources, destination: &destination.name };
     let has = match pending(store, &destination.name)? {
         Some(waiting) => Delivered { members: waiting.then, ..Delivered::default() },
         None => delivered(store, &destination.name)?,
     };
-    let (audiences, held_back) = compare(store, destination, &has, members)?;
+    let (audiences, held_back) = compare(store, (destination, terms), &has, members)?;
     let rows = |segment: &String| {
         let audience = audiences.iter().find(|a| a.segment == *segment);
         let (adds, removes) = audience.map_or((0, 0), |a| (a.adds.len(), a.removes.len()));
@@ -108,7 +110,7 @@ type Sizes = Vec<(String, u64)>;
 /// difference when there is nothing to send.
 fn compare(
     store: &mut Store,
-    destination: &Destination,
+    (destination, terms): (&Destination, Terms<'_>),
     has: &Delivered,
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<(Vec<Audience>, Sizes)> {
@@ -116,7 +118,10 @@ fn compare(
     let mut held_back = Vec::new();
     for segment in segments(destination, has) {
         let wanted = match members.get(segment) {
-            Some(members) if destination.segments.contains(segment) => consenting(store, members)?,
+            Some(members) if destination.segments.contains(segment) => {
+                let consenting = consenting(store, members)?;
+                terms.reachable(store, consenting)?
+            }
             _ => RoaringBitmap::new(),
         };
         let (before, unsure) = has.of(segment)?;
@@ -152,7 +157,7 @@ fn segments<'a>(destination: &'a Destination, has: &'a Delivered) -> Vec<&'a Str
 
 fn freeze(
     store: &mut Store,
-    destination: &Destination,
+    (destination, terms): (&Destination, Terms<'_>),
     sequence: u64,
     audiences: Vec<Audience>,
     as_of_us: i64,
@@ -165,7 +170,7 @@ fn freeze(
         for (operation, profiles) in [("add", &audience.adds), ("remove", &audience.removes)] {
             let profiles: Vec<u32> = profiles.iter().collect();
             for part in profiles.chunks(BATCH) {
-                writer.write(&rows(store, &audience.segment, operation, part, as_of_us)?)?;
+                writer.write(&rows(store, terms, (&audience.segment, operation), part, as_of_us)?)?;
             }
         }
         if !audience.then.is_empty() {
@@ -184,14 +189,16 @@ fn freeze(
 
 fn rows(
     store: &mut Store,
-    segment: &str,
-    operation: &str,
+    terms: Terms<'_>,
+    (segment, operation): (&str, &str),
     profiles: &[u32],
     as_of_us: i64,
 ) -> Result<RecordBatch> {
     let mut records: Vec<Profile> = Vec::with_capacity(profiles.len());
     for profile in profiles {
-        records.push(store.profiles.get(&store.tables, *profile)?);
+        let mut record = store.profiles.get(&store.tables, *profile)?;
+        record.identifiers.retain(|(namespace, value)| terms.allow(store, namespace, value));
+        records.push(record);
     }
     let same = |text: &str| Arc::new(StringArray::from_iter_values(profiles.iter().map(|_| text)));
     let since = TimestampMicrosecondArray::from_value(as_of_us, profiles.len()).with_timezone("+00:00");

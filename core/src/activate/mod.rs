@@ -5,6 +5,7 @@
 
 mod cut;
 mod send;
+mod terms;
 
 pub use cut::{Outlook, cut, outlook};
 pub use send::{Courier, Sent, acknowledge, send_pending, stops, wait_ms, withdraw};

@@ -35,6 +35,8 @@ pub struct Sent {
     pub rejected: u64,
     /// Files, job ids.
     pub receipts: Vec<String>,
+    /// Members added, by segment.
+    pub adds: BTreeMap<String, u64>,
     /// Why the delivery is still pending, if it is.
     pub pending: Option<String>,
 }
@@ -226,6 +228,7 @@ pub fn acknowledge(
     flushed: Flushed,
 ) -> Result<Sent> {
     let mut change = store.tables.change();
+    let adds = waiting.delivery.segments.iter().map(|s| (s.segment.clone(), s.adds)).collect();
     let members = waiting.then;
     let has = Delivered { sequence: waiting.delivery.sequence, members, unsure: BTreeMap::new() };
     change.put(&store.tables.delivered, &destination.name, &has)?;
@@ -240,5 +243,5 @@ pub fn acknowledge(
     }
     store.commit(change, Vec::new())?;
     let rejected = flushed.rejects.len() as u64;
-    Ok(Sent { rows: flushed.rows, rejected, receipts: flushed.receipts, pending: None })
+    Ok(Sent { rows: flushed.rows, rejected, receipts: flushed.receipts, adds, pending: None })
 }

@@ -134,9 +134,13 @@ fn print(done: &Replay) {
     }
     for (stage, letters) in &done.without_row {
         let why = match stage.as_str() {
-            "source" => "their source could not read them: mend its data or its options, and let it bring them again",
+            "source" => {
+                "their source could not read them: mend its data or its options, and let it bring them again"
+            }
             "destination" => "they are rows of a delivery, which is not repeated",
-            _ => "nothing of them could be kept, for want of consent, by their age or because of raw identifiers",
+            _ => {
+                "nothing of them could be kept, for want of consent, by their age or because of raw identifiers"
+            }
         };
         say!("{} letters of stage `{stage}` have no row to replay: {why}", number(*letters));
     }

@@ -95,9 +95,15 @@ pub(super) fn print(summary: &Summary) {
         let held: Vec<String> = d.held_back.iter().map(|(s, n)| format!("{s} ({n})")).collect();
         let cells = [d.delivered, d.rejected].map(count);
         let pending = d.pending.clone().unwrap_or_default();
-        [name.clone()].into_iter().chain(cells).chain([held.join(", "), pending]).collect()
+        let costs: Vec<String> = d
+            .costs
+            .iter()
+            .map(|(source, cost)| format!("{source} {} {}", cost.amount, cost.currency))
+            .collect();
+        [name.clone()].into_iter().chain(cells).chain([costs.join(", "), held.join(", "), pending]).collect()
     });
-    let header = ["destination", ">rows delivered", ">rejected", "below minimum audience", "pending"];
+    let header =
+        ["destination", ">rows delivered", ">rejected", "bought data", "below minimum audience", "pending"];
     table::print("", &header, destinations.collect());
     let read: u64 = summary.sources.values().map(|s| s.read).sum();
     let rate = read as f64 / summary.seconds.max(1e-9);
@@ -114,7 +120,9 @@ pub(super) fn print(summary: &Summary) {
     );
     let rejected: u64 = summary.sources.values().map(|s| s.rejected).sum();
     if rejected > 0 {
-        say!("see rejected rows with `kindred dead-letters list FILE`, send them once more with `… replay FILE`");
+        say!(
+            "see rejected rows with `kindred dead-letters list FILE`, send them once more with `… replay FILE`"
+        );
     }
 }
 

@@ -1,16 +1,19 @@
 //! From a tree to a pipeline: names, references, plugins and their options.
 
 use super::{
-    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Serve, Source, Sql, age, cases, contract, engine,
+    Clock, Destination, Engine, Enrichment, Pipeline, Segment, Serve, Source, Sql, age, cases, contract,
+    engine,
     file::{
         self, DestinationTable, EngineTable, EnrichmentTable, File, Isolation, PipelineTable, SegmentTable,
         ServeTable, SourceTable,
     },
     graph,
     options::{Shelf, mention},
+    price,
     problem::{Problem, Span},
     serve,
     shape::Shape,
+    terms,
     tree::{Entry, Node, Value},
 };
 use crate::{
@@ -39,6 +42,10 @@ pub(super) fn pipeline(
     let enrichments = build.enrichments(&sources);
     let segments = build.segments();
     let destinations = build.destinations();
+    if build.problems.is_empty() {
+        // What refers to nothing, or in a circle, has its problem, and depends on nobody knows what.
+        terms::check(root, (&sources, &segments, &destinations), build.problems);
+    }
     let tests =
         cases::read(root, source, (&build.names("segments"), &build.names("sources")), build.problems);
     let engine = build.engine();
@@ -162,12 +169,23 @@ impl<'a> Build<'a> {
         let mut contracts = contract::Contracts::default();
         for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
             let (_, config) = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
-            let SourceTable { plugin, party, consent, schema, .. } = table;
+            self.references("destinations", node, "destinations");
+            let SourceTable { plugin, party, consent, destinations, price_per_thousand, schema, .. } = table;
+            let price = price_per_thousand.and_then(|table| price::read(key, table, node, self.problems));
             let schema = schema.map(|table| {
                 let place = node.get("schema").unwrap_or(node);
                 contracts.read(key, table, place, self.shelf.source, self.problems)
             });
-            out.push(Source { name: key.clone(), plugin, party, consent, schema, config });
+            out.push(Source {
+                name: key.clone(),
+                plugin,
+                party,
+                consent,
+                destinations,
+                price,
+                schema,
+                config,
+            });
         }
         out
     }
@@ -208,7 +226,7 @@ impl<'a> Build<'a> {
             if node.get("sql").is_some() {
                 let (name, title) = (key.clone(), table.title.unwrap_or_else(|| key.clone()));
                 let (plugin, config, depends_on) = (String::new(), Json::Null, Vec::new());
-                out.push(Segment { name, title, plugin, config, depends_on, model: false, sql });
+                out.push(Segment { name, title, plugin, config, depends_on, model: false, reads: None, sql });
                 configs.push(Node::empty(&node.span));
                 continue;
             }
@@ -220,9 +238,10 @@ impl<'a> Build<'a> {
             let checked = plugin.and_then(|p| self.shelf.options(&p, &config, &path, self.problems));
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
-            let Facts { depends_on, model } = facts;
+            let Facts { depends_on, model, reads } = facts;
             let name = key.clone();
-            out.push(Segment { name, title, plugin: table.plugin, config: json, depends_on, model, sql });
+            let plugin = table.plugin;
+            out.push(Segment { name, title, plugin, config: json, depends_on, model, reads, sql });
             configs.push(config);
         }
         self.dependencies(&out, &configs);

@@ -90,11 +90,14 @@ impl Contracts {
             let path = format!("sources.{source}.schema.columns.{name}");
             match fixed(&name) {
                 Some(kind) if kind != declared.kind => {
-                    let message = format!("`{path}` is {}, it is {} by its name", declared.kind.name(), kind.name());
+                    let message =
+                        format!("`{path}` is {}, it is {} by its name", declared.kind.name(), kind.name());
                     let help = format!("write `{}`, or leave the column out", kind.name());
                     problems.push(Problem::at(&span, message).found(declared.kind.name()).help(help));
                 }
-                None if !is_reserved(&name) => self.agree(source, &name, declared.kind, (&path, span, text), problems),
+                None if !is_reserved(&name) => {
+                    self.agree(source, &name, declared.kind, (&path, span, text), problems)
+                }
                 _ => {}
             }
             columns.insert(name, declared);

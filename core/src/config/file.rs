@@ -179,6 +179,13 @@ pub(super) struct SourceTable {
     /// What a row without a consent of its own counts as.
     #[serde(default)]
     pub(super) consent: ConsentDefault,
+    /// Destinations that may get what its data makes of profiles; all others get no segment that depends on it, and no
+    /// identifier that only it has brought. Default: all.
+    pub(super) destinations: Option<Vec<String>>,
+    /// What a thousand delivered members cost that depend on it, of bought data:
+    /// `price_per_thousand = { amount = "2.50", currency = "EUR" }`.
+    #[schemars(with = "PriceTable", default)]
+    pub(super) price_per_thousand: Option<PriceTable>,
     /// What its rows must look like: `[sources.NAME.schema]`. Default: whatever the source brings, as far as it fits what the
     /// store holds.
     #[schemars(with = "SchemaTable", default)]
@@ -187,6 +194,16 @@ pub(super) struct SourceTable {
     #[serde(default)]
     #[expect(dead_code, reason = "read with its places, by the plugin's own schema")]
     config: Options,
+}
+
+/// `price_per_thousand = { amount = "2.50", currency = "EUR" }`
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PriceTable {
+    /// Digits with at most six behind the point, as text, so that no digit is lost: `2.50`.
+    pub(super) amount: String,
+    /// Three letters of ISO 4217: `EUR`.
+    pub(super) currency: String,
 }
 
 /// `[sources.NAME.schema]`

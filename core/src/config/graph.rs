@@ -50,6 +50,7 @@ mod tests {
                 sql: None,
                 depends_on: needs.iter().map(|n| (*n).to_owned()).collect(),
                 model: false,
+                reads: None,
             })
             .collect();
         cycles(&segments).iter().map(|cycle| cycle.join(" ")).collect()

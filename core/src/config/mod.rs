@@ -13,16 +13,19 @@ mod engine;
 mod file;
 mod graph;
 mod options;
+mod price;
 mod problem;
 mod render;
 mod schema;
 mod serve;
 mod shape;
 mod syntax;
+mod terms;
 mod text;
 mod tree;
 mod vars;
 
+pub use price::Price;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use vars::set_argument;
@@ -112,6 +115,11 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
+    /// Whether the answer of a segment depends on a source, or may.
+    pub fn depends(&self, segment: &str, source: &str) -> bool {
+        terms::depends(&self.segments, segment, source)
+    }
+
     /// The same with only these segments and those that they build on.
     pub fn narrowed(&self, segments: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let known: BTreeMap<&str, &Segment> = self.segments.iter().map(|s| (s.name.as_str(), s)).collect();
@@ -267,11 +275,24 @@ pub struct Source {
     pub party: Party,
     /// For rows that carry no consent.
     pub consent: ConsentDefault,
+    /// Destinations that may get what its data makes of profiles; none for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destinations: Option<Vec<String>>,
+    /// What a thousand delivered members cost that depend on it.
+    #[serde(skip)]
+    pub price: Option<Price>,
     /// What its rows must look like, where that is declared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<Contract>,
     /// The plugin's options.
     pub config: serde_json::Value,
+}
+
+impl Source {
+    /// Whether what its data makes of profiles may go to a destination.
+    pub fn allows(&self, destination: &str) -> bool {
+        self.destinations.as_ref().is_none_or(|allowed| allowed.iter().any(|name| name == destination))
+    }
 }
 
 /// One `[[enrichments]]`.
@@ -302,6 +323,9 @@ pub struct Segment {
     pub depends_on: Vec<String>,
     /// It must be fitted on everybody, whatever its plugin's other segments are.
     pub model: bool,
+    /// Sources whose attributes and events it reads itself; none where it may be any.
+    #[serde(skip)]
+    pub reads: Option<Vec<String>>,
     /// The query of an SQL segment, which has no plugin.
     pub sql: Option<Sql>,
 }

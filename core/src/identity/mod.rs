@@ -5,6 +5,9 @@
 //! [`Identity::merged_into`].
 
 mod known;
+mod limited;
+
+pub use limited::Limited;
 
 use crate::{
     Result,

@@ -151,7 +151,7 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
     }
     let mut destinations = Vec::new();
     for destination in &pipeline.destinations {
-        let audiences = activate::outlook(&mut store, destination, &after)?;
+        let audiences = activate::outlook(&mut store, (destination, &pipeline.sources), &after)?;
         warnings.extend(warnings::of_sizes(destination, &audiences));
         let waiting = activate::pending(&store, &destination.name)?;
         let waiting = waiting.iter().flat_map(|w| &w.delivery.segments).map(|s| s.adds + s.removes).sum();

@@ -189,7 +189,8 @@ impl EnrichmentHandle {
         }
         let mut rows = BTreeSet::new();
         if let Some(wrong) = rejects.iter().find(|r| r.row >= came as u64 || !rows.insert(r.row)) {
-            let message = format!("row {} of {came} was rejected, which is not there or was already", wrong.row);
+            let message =
+                format!("row {} of {came} was rejected, which is not there or was already", wrong.row);
             return Err(Fault::permanent("row-number", message));
         }
         Ok((out, rejects))

@@ -348,6 +348,7 @@ mod tests {
             config: json!({}),
             depends_on: depends_on.iter().map(|name| (*name).to_owned()).collect(),
             model,
+            reads: None,
             sql: None,
         }
     }

@@ -1,11 +1,7 @@
 //! The cells of a source batch that are read row by row: identifiers, consent, time, and attributes.
 
 use super::intake::Bound;
-use crate::{
-    Result,
-    profile::Value,
-    store::columns::ColumnType,
-};
+use crate::{Result, profile::Value, store::columns::ColumnType};
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},
     compute::cast,
@@ -39,11 +35,7 @@ impl Cells {
             events: event.map(|at| columns[at].clone()),
             consents: consent.map(text).transpose()?,
             versions: version.map(text).transpose()?,
-            attributes: bound
-                .attributes
-                .iter()
-                .map(|(_, at)| plain(&columns[*at]))
-                .collect::<Result<_>>()?,
+            attributes: bound.attributes.iter().map(|(_, at)| plain(&columns[*at])).collect::<Result<_>>()?,
         })
     }
 

@@ -15,9 +15,16 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 /// What each row of a batch says. The order of the columns does not matter, nor do empty ones.
 pub(super) fn contents(batch: &RecordBatch) -> Result<Vec<Says>> {
     let schema = batch.schema();
-    let counts = |field: &Field| ![EVENT_ID, CONSENT, CONSENT_VERSION].contains(&field.name().as_str()) && !is_received(field);
-    let columns: BTreeMap<&String, usize> =
-        schema.fields().iter().enumerate().filter(|(_, field)| counts(field)).map(|(at, f)| (f.name(), at)).collect();
+    let counts = |field: &Field| {
+        ![EVENT_ID, CONSENT, CONSENT_VERSION].contains(&field.name().as_str()) && !is_received(field)
+    };
+    let columns: BTreeMap<&String, usize> = schema
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| counts(field))
+        .map(|(at, f)| (f.name(), at))
+        .collect();
     let mut rows = vec![0_u64; batch.num_rows()];
     let mut names = String::new();
     for (name, at) in columns {
@@ -108,11 +115,14 @@ mod tests {
     type Row = (Option<String>, Option<i64>, Option<String>);
 
     fn batch(rows: &[Row], coded: bool, ip: &str) -> RecordBatch {
-        let text = |of: fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(StringArray::from_iter(rows.iter().map(of))) };
+        let text = |of: fn(&Row) -> Option<String>| -> ArrayRef {
+            Arc::new(StringArray::from_iter(rows.iter().map(of)))
+        };
         let a = text(|row| row.0.clone());
         let a = if coded { cast(&a, &kindred_plugin_api::columns::coded()).unwrap() } else { a };
         let b: ArrayRef = Arc::new(Int64Array::from_iter(rows.iter().map(|row| row.1)));
-        let same = |value: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(|_| value))) };
+        let same =
+            |value: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(rows.iter().map(|_| value))) };
         let mut columns = vec![
             (Field::new("a", a.data_type().clone(), true), a),
             (Field::new("b", DataType::Int64, true), b),

@@ -74,7 +74,9 @@ impl Gate {
                         let is = found(field.data_type(), declared.kind, Numbers::Widen);
                         return Err(stop(&changed(name, &is, declared.kind)));
                     }
-                    fields.push(Field::new(name, declared.kind.plain(), true).with_metadata(field.metadata().clone()));
+                    fields.push(
+                        Field::new(name, declared.kind.plain(), true).with_metadata(field.metadata().clone()),
+                    );
                 }
                 None if !is_fixed(name) && contract.drift.new == Policy::Stop => {
                     return Err(stop(&undeclared(name)));
@@ -100,8 +102,7 @@ impl Gate {
             let (name, declared) = (name.clone(), Some(*declared));
             columns.push(Column { name, from: None, declared, looked_at: false });
         }
-        let (source, contract, event) =
-            (source.name.clone(), contract.clone(), brought.index_of(EVENT).ok());
+        let (source, contract, event) = (source.name.clone(), contract.clone(), brought.index_of(EVENT).ok());
         let schema = Arc::new(Schema::new_with_metadata(fields, brought.metadata().clone()));
         Ok(Some(Self { source, contract, columns, strange, lacking, event, schema }))
     }
@@ -173,7 +174,8 @@ impl Gate {
                 let numbers = if drift.changed == Policy::Evolve { Numbers::Exact } else { Numbers::Widen };
                 let (values, lost) =
                     convert(before, declared.kind, numbers).map_err(|e| stop(&e.to_string()))?;
-                let message = changed(&column.name, &found(before.data_type(), declared.kind, numbers), declared.kind);
+                let message =
+                    changed(&column.name, &found(before.data_type(), declared.kind, numbers), declared.kind);
                 if let (Some(row), Policy::Stop) = (lost.first(), drift.changed) {
                     return Err(stop(&format!("{message}, in row {row} of a batch")));
                 }
@@ -203,7 +205,8 @@ impl Gate {
         broken: &mut Broken,
     ) -> Result<(), Fault> {
         let event = self.event.map(|at| source.column(at));
-        let property = !is_fixed(&column.name) && !column.name.starts_with(ID) && !column.name.starts_with(ATTR);
+        let property =
+            !is_fixed(&column.name) && !column.name.starts_with(ID) && !column.name.starts_with(ATTR);
         let asked = |row: usize| !property || event.is_some_and(|event| event.is_valid(row));
         let nulls = values.logical_nulls();
         let empty = |row: &usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(*row)) && asked(*row);

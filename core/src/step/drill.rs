@@ -64,11 +64,7 @@ pub fn drill(
     let pipeline = Pipeline { sources: Vec::new(), ..pipeline.clone() };
     let mut run = Run::open(&pipeline, registry, &Silent, Store::existing(&pipeline.store)?)?;
     let mut stock = Stock::new(&run.store)?;
-    let source = Source {
-        name: "bench".into(),
-        consent: ConsentDefault::Granted,
-        ..Source::default()
-    };
+    let source = Source { name: "bench".into(), consent: ConsentDefault::Granted, ..Source::default() };
     let bound = Bound::new(&mut run.store, &source, &stock.schema, &pipeline.raw_identifiers)?;
     let (chain, feed) = Chain::fed(source, stock.schema.clone());
     run.chains.push((chain, bound));

@@ -26,15 +26,23 @@ pub(super) fn is_of(kind: &DataType, wanted: ColumnType) -> bool {
 }
 
 /// A column in the plain form of a type, null where a value is not exactly one of it; and the rows of those values.
-pub(super) fn convert(column: &ArrayRef, wanted: ColumnType, numbers: Numbers) -> Result<(ArrayRef, Vec<u32>)> {
+pub(super) fn convert(
+    column: &ArrayRef,
+    wanted: ColumnType,
+    numbers: Numbers,
+) -> Result<(ArrayRef, Vec<u32>)> {
     let from = ColumnType::of(column.data_type());
     let plain = || cast(column, values(column.data_type()));
     let made: ArrayRef = match (from, wanted) {
-        (Some(ColumnType::Integer), ColumnType::Integer) if *values(column.data_type()) == DataType::UInt64 => {
+        (Some(ColumnType::Integer), ColumnType::Integer)
+            if *values(column.data_type()) == DataType::UInt64 =>
+        {
             let fits = |v: u64| i64::try_from(v).ok();
             Arc::new(plain()?.as_primitive::<UInt64Type>().unary_opt::<_, Int64Type>(fits))
         }
-        (Some(ColumnType::Integer), ColumnType::Decimal) if *values(column.data_type()) == DataType::UInt64 => {
+        (Some(ColumnType::Integer), ColumnType::Decimal)
+            if *values(column.data_type()) == DataType::UInt64 =>
+        {
             let made: Float64Array =
                 plain()?.as_primitive::<UInt64Type>().unary_opt(|v| decimal(i128::from(v)));
             Arc::new(made)
@@ -45,7 +53,8 @@ pub(super) fn convert(column: &ArrayRef, wanted: ColumnType, numbers: Numbers) -
             Arc::new(made)
         }
         (Some(ColumnType::Decimal), ColumnType::Integer) if numbers == Numbers::Exact => {
-            let made: Int64Array = cast(column, &DataType::Float64)?.as_primitive::<Float64Type>().unary_opt(integer);
+            let made: Int64Array =
+                cast(column, &DataType::Float64)?.as_primitive::<Float64Type>().unary_opt(integer);
             Arc::new(made)
         }
         (Some(from), wanted) if from == wanted => cast(column, &wanted.plain())?,
@@ -55,7 +64,9 @@ pub(super) fn convert(column: &ArrayRef, wanted: ColumnType, numbers: Numbers) -
     let had = |row: usize| before.as_ref().is_none_or(|nulls| nulls.is_valid(row));
     let lost = match made.null_count() == column.logical_null_count() {
         true => Vec::new(),
-        false => (0..made.len()).filter(|row| made.is_null(*row) && had(*row)).map(|row| row as u32).collect(),
+        false => {
+            (0..made.len()).filter(|row| made.is_null(*row) && had(*row)).map(|row| row as u32).collect()
+        }
     };
     Ok((made, lost))
 }
@@ -63,7 +74,9 @@ pub(super) fn convert(column: &ArrayRef, wanted: ColumnType, numbers: Numbers) -
 /// What a value of a column is, for people: its type, and of a number that is not taken why.
 pub(super) fn found(kind: &DataType, wanted: ColumnType, numbers: Numbers) -> String {
     match (ColumnType::of(kind), wanted) {
-        (Some(ColumnType::Integer), ColumnType::Decimal) => "an integer that no decimal is exactly".to_owned(),
+        (Some(ColumnType::Integer), ColumnType::Decimal) => {
+            "an integer that no decimal is exactly".to_owned()
+        }
         (Some(ColumnType::Integer), ColumnType::Integer) => "an integer of more than 63 bits".to_owned(),
         (Some(ColumnType::Decimal), ColumnType::Integer) if numbers == Numbers::Exact => {
             "a decimal that no integer is exactly".to_owned()

@@ -24,10 +24,8 @@ use arrow::{
     compute::{concat, take},
     datatypes::{DataType, Schema},
 };
-use kindred_plugin_api::{
-    columns::{
-        ATTR, CONSENT, CONSENT_VERSION, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE,
-    },
+use kindred_plugin_api::columns::{
+    ATTR, CONSENT, CONSENT_VERSION, EVENT, EVENT_ID, EVENT_TIME, ID, is_reserved, profile::SOURCE,
 };
 use roaring::RoaringBitmap;
 use std::{
@@ -49,6 +47,8 @@ pub struct Bound {
     properties: Vec<(String, usize)>,
     /// Columns that the store holds as another type: name, place, that type.
     fitted: Vec<(String, usize, ColumnType)>,
+    /// The source has terms.
+    has_terms: bool,
     /// Raw identifiers that may be stored.
     raw_identifiers: Vec<String>,
     /// Event id, time, name, consent, its version.
@@ -158,6 +158,7 @@ impl Bound {
             attributes,
             properties,
             fitted,
+            has_terms: source.destinations.is_some(),
             raw_identifiers: raw_identifiers.to_vec(),
             fixed,
         })
@@ -199,6 +200,7 @@ impl Bound {
                 self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
                 continue;
             }
+            self.under_terms(store, &found)?;
             let profile = resolve(store, &found, gathering)?;
             self.change(store, (&cells, row), profile, (said, since_us), gathering)?;
             if way == Way::Event {
@@ -216,6 +218,18 @@ impl Bound {
             gathering.changed = true;
         }
         Ok(taken)
+    }
+
+    /// Notes who brings these identifiers, where it matters.
+    fn under_terms(&self, store: &mut Store, found: &[(&str, &str)]) -> Result<()> {
+        if self.has_terms || !store.limited.is_empty() {
+            for (namespace, value) in found {
+                let is_new =
+                    self.has_terms && store.identity.find(&store.tables, namespace, value)?.is_none();
+                store.limited.brought(who(namespace, value), &self.source, self.has_terms, is_new);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the source handed out raw identifiers that must not be stored.
@@ -262,7 +276,8 @@ impl Bound {
             let decision = set_aside.known.then(|| decide(cells.consent(row), self.default));
             if decision == Some(Decision::Suppress { explicit: true }) {
                 let since_us = cells.time(row).unwrap_or_else(crate::clock::now_us);
-                let found = cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value));
+                let found =
+                    cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value));
                 let found: Vec<(&str, &str)> = found.collect();
                 self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
             }
@@ -300,7 +315,12 @@ impl Bound {
             let decision = decide(cells.consent(row), self.default);
             if cells.identifiers(row).next().is_none() {
                 let keep = matches!(decision, Decision::Pass { .. });
-                refuse(row, "identity", ("no-identifier", "no identifier: every `id.` column is empty"), keep);
+                refuse(
+                    row,
+                    "identity",
+                    ("no-identifier", "no identifier: every `id.` column is empty"),
+                    keep,
+                );
                 continue;
             }
             let (said, way) = match decision {
@@ -435,7 +455,9 @@ fn not_its_type(name: &str, kind: ColumnType) -> Option<&'static str> {
     let (allowed, expected): (&[ColumnType], _) = match name {
         EVENT_TIME => (&[ColumnType::Time], "time"),
         EVENT | CONSENT | CONSENT_VERSION => (&[ColumnType::Text], "text"),
-        name if name == EVENT_ID || name.starts_with(ID) => (&[ColumnType::Text, ColumnType::Integer], "text"),
+        name if name == EVENT_ID || name.starts_with(ID) => {
+            (&[ColumnType::Text, ColumnType::Integer], "text")
+        }
         _ => return None,
     };
     (!allowed.contains(&kind)).then_some(expected)

@@ -99,7 +99,8 @@ impl Load {
             let numbers: Vec<u32> = rejects.iter().map(|reject| reject.row as u32).collect();
             let rows: Vec<SetAside> = rejects.into_iter().map(set_aside).collect();
             let gone: BTreeSet<u32> = numbers.iter().copied().collect();
-            let kept: Vec<u32> = (0..self.batch.num_rows() as u32).filter(|row| !gone.contains(row)).collect();
+            let kept: Vec<u32> =
+                (0..self.batch.num_rows() as u32).filter(|row| !gone.contains(row)).collect();
             self.aside.push(Aside { batch: around(&self.batch, &numbers, &batch.schema())?, rows });
             self.at = Some(kept.into_iter().map(|row| self.at(row as usize)).collect());
         }
@@ -144,6 +145,7 @@ fn around(batch: &RecordBatch, rows: &[u32], output: &SchemaRef) -> Result<Recor
             None => new_null_array(field.data_type(), rows.len()),
         });
     }
-    let nullable: Vec<_> = output.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
+    let nullable: Vec<_> =
+        output.fields().iter().map(|field| field.as_ref().clone().with_nullable(true)).collect();
     RecordBatch::try_new(Arc::new(Schema::new(nullable)), columns)
 }

@@ -258,7 +258,8 @@ impl<'a> Run<'a> {
         let mut rows = 0;
         for destination in &self.pipeline.destinations {
             let members = self.segments.members();
-            let cut = activate::cut(&mut self.store, &mut change, destination, members, as_of_us)?;
+            let to = (destination, &self.pipeline.sources[..]);
+            let cut = activate::cut(&mut self.store, &mut change, to, members, as_of_us)?;
             rows += cut.rows;
             self.summary.destinations.entry(destination.name.clone()).or_default().held_back =
                 cut.held_back.into_iter().collect();
@@ -273,6 +274,19 @@ impl<'a> Run<'a> {
         let summary: &mut DestinationSummary =
             self.summary.destinations.entry(destination.to_owned()).or_default();
         let Some(sent) = sent else { return };
+        for source in &self.pipeline.sources {
+            let Some(price) = &source.price else { continue };
+            let used = sent.adds.iter().filter(|(segment, _)| self.pipeline.depends(segment, &source.name));
+            let used: u64 = used.map(|(_, adds)| adds).sum();
+            if used > 0 {
+                let cost = summary.costs.entry(source.name.clone()).or_default();
+                cost.members += used;
+                (cost.amount, cost.currency) = (price.of(cost.members), price.currency.clone());
+                let (name, currency) = (&source.name, &price.currency);
+                let receipt = format!("{used} members with data of `{name}`: {} {currency}", price.of(used));
+                summary.receipts.push(receipt);
+            }
+        }
         summary.delivered += sent.rows;
         summary.rejected += sent.rejected;
         summary.receipts.extend(sent.receipts);

@@ -1,13 +1,7 @@
 //! One step: batches are taken until nothing waits or it is large enough, then everything that they cause is committed
 //! once.
 
-use super::{
-    Run, WAITING,
-    chain::Carried,
-    intake::Gathering,
-    load::Load,
-    summary::SourceSummary,
-};
+use super::{Run, WAITING, chain::Carried, intake::Gathering, load::Load, summary::SourceSummary};
 use crate::{
     Error, Result,
     profile::batch::Moment,
@@ -85,7 +79,9 @@ impl Run<'_> {
         let Step { mut change, mut gathering, refused, positions, rounds } = step;
         self.store.deny(&gathering.denied)?;
         for (source, mut refused, rows) in refused {
-            for denied in refused.iter_mut().filter(|r| r.who.iter().any(|who| gathering.denied.contains(who))) {
+            for denied in
+                refused.iter_mut().filter(|r| r.who.iter().any(|who| gathering.denied.contains(who)))
+            {
                 denied.keep = false;
                 denied.reject.payload.clear();
             }

@@ -74,6 +74,19 @@ pub struct DestinationSummary {
     pub held_back: BTreeMap<String, u64>,
     /// Files, job ids.
     pub receipts: Vec<String>,
+    /// What the deliveries used of bought data, by source.
+    pub costs: BTreeMap<String, Cost>,
     /// Why a delivery is still pending.
     pub pending: Option<String>,
+}
+
+/// What deliveries used of a source that has a price.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// Members delivered in audiences that depend on it, or may; each time that they were.
+    pub members: u64,
+    /// What they cost, exactly: `3.085`.
+    pub amount: String,
+    /// Three letters of ISO 4217.
+    pub currency: String,
 }

@@ -179,7 +179,9 @@ pub(super) fn deny(tables: &Tables, change: &mut Change, who: &BTreeSet<u128>) -
     let letters = kept::letters_of(tables, who.iter().copied())?;
     let mut places = BTreeSet::new();
     for letter in &letters {
-        places.extend(tables::read::<DeadLetter>(&tables.dead_letters, letter.to_be_bytes())?.and_then(|l| l.kept));
+        places.extend(
+            tables::read::<DeadLetter>(&tables.dead_letters, letter.to_be_bytes())?.and_then(|l| l.kept),
+        );
     }
     for key in places {
         if let Some(kept) = kept::get(tables, key)? {

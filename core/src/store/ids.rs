@@ -140,7 +140,8 @@ impl Ids {
     pub(super) fn insert(&mut self, keys: &[Id]) -> Vec<Seen> {
         let seen = self.seen.get_or_insert_with(|| vec![Part::default(); PARTS]);
         let found = insert(seen, keys);
-        self.fresh.extend(keys.iter().zip(&found).filter(|(_, seen)| **seen == Seen::Never).map(|(key, _)| *key));
+        self.fresh
+            .extend(keys.iter().zip(&found).filter(|(_, seen)| **seen == Seen::Never).map(|(key, _)| *key));
         found
     }
 

@@ -60,7 +60,12 @@ impl Kept {
     }
 
     /// Puts what is left of it once some letters need no row any more.
-    pub(super) fn keep(&self, tables: &Tables, change: &mut Change, wanted: impl Fn(u64) -> bool) -> Result<()> {
+    pub(super) fn keep(
+        &self,
+        tables: &Tables,
+        change: &mut Change,
+        wanted: impl Fn(u64) -> bool,
+    ) -> Result<()> {
         let (mut letters, mut who) = (Vec::new(), Vec::new());
         for (letter, of) in self.letters.iter().zip(&self.who) {
             if wanted(*letter) {
@@ -74,7 +79,8 @@ impl Kept {
             change.remove(&tables.kept, self.key.to_be_bytes());
         } else if letters.len() < self.letters.len() {
             let rows = written(&self.rows(wanted)?)?;
-            let left = Self { source: self.source.clone(), at_us: self.at_us, letters, who, key: self.key, rows };
+            let left =
+                Self { source: self.source.clone(), at_us: self.at_us, letters, who, key: self.key, rows };
             change.put(&tables.kept, self.key.to_be_bytes(), &left)?;
         }
         Ok(())

@@ -36,10 +36,14 @@ pub mod tables;
 pub mod widths;
 mod write;
 
-use crate::{Error, Result, identity::Identity, profile::Profiles};
+use crate::{
+    Error, Result,
+    identity::{Identity, Limited},
+    profile::Profiles,
+};
+use arrow::array::RecordBatch;
 use columns::Columns;
 use commits::{Commit, Commits};
-use arrow::array::RecordBatch;
 use dead_letters::{DeadLetter, Refused};
 use events::Events;
 use files::Files;
@@ -98,6 +102,8 @@ pub struct Store {
     ids: Ids,
     /// Identifiers and which profile they belong to.
     pub identity: Identity,
+    /// Identifiers that may not go everywhere.
+    pub limited: Limited,
     /// Profiles.
     pub profiles: Profiles,
     /// Figures.
@@ -130,6 +136,7 @@ impl Store {
             events: Events::open(&files)?,
             ids: Ids::default(),
             profiles: Profiles::open(&tables, &files, identity.next())?,
+            limited: Limited::open(&tables)?,
             identity,
             keeps: !kept::list(&tables)?.is_empty(),
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
@@ -302,6 +309,7 @@ impl Store {
         retired.extend(self.ids.save(&mut self.files, &self.tables, &mut change)?);
         self.columns.save(&self.tables, &mut change)?;
         self.identity.save(&self.tables, &mut change)?;
+        self.limited.save(&self.tables, &mut change)?;
         let saved = self.profiles.save(&self.tables, &mut change)?;
         self.totals.commits += 1;
         change.put(&self.tables.meta, "totals", &self.totals)?;

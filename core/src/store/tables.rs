@@ -25,6 +25,8 @@ pub struct Tables {
     pub dictionary: Keyspace,
     /// Namespace, 0, value → profile, `u32`.
     pub identifiers: Keyspace,
+    /// Hash of an identifier → the sources that brought it, where all have terms; see [`crate::identity::Limited`].
+    pub limited: Keyspace,
     /// Profile → [`crate::profile::Profile`].
     pub profiles: Keyspace,
     /// Number → profiles that a commit changed and the file of profiles has as they were before, `u32`, little-endian.
@@ -74,6 +76,7 @@ impl Tables {
             positions: keyspace("positions")?,
             dictionary: keyspace("dictionary")?,
             identifiers: keyspace("identifiers")?,
+            limited: keyspace("limited-identifiers")?,
             profiles: keyspace("profiles")?,
             outdated: keyspace("outdated")?,
             merged: keyspace("merged")?,

@@ -31,7 +31,9 @@ fn write(shop: &Shop, schema: &str) {
 }
 
 fn event(id: &str, more: &str) -> String {
-    format!("{{\"id\":\"{id}\",\"cookie\":\"c{id}\",\"event\":\"buy\",\"time\":\"2026-01-05T10:00:00Z\"{more}}}\n")
+    format!(
+        "{{\"id\":\"{id}\",\"cookie\":\"c{id}\",\"event\":\"buy\",\"time\":\"2026-01-05T10:00:00Z\"{more}}}\n"
+    )
 }
 
 fn letters(shop: &Shop, filter: &[&str]) -> Vec<Value> {
@@ -51,7 +53,11 @@ columns = { "id.cookie" = "text", price = "integer", pieces = "integer", colour 
 #[test]
 fn what_is_of_another_type_waits_and_is_replayed_whole_after_the_schema_is_mended() {
     let shop = shop(STRICT);
-    let rows = [event("1", ",\"price\":9.5,\"colour\":\"red\""), event("2", ",\"pieces\":2"), event("3", ",\"price\":3")];
+    let rows = [
+        event("1", ",\"price\":9.5,\"colour\":\"red\""),
+        event("2", ",\"pieces\":2"),
+        event("3", ",\"price\":3"),
+    ];
     shop.write("logs/a.jsonl", rows.concat());
     let first = shop.json(&["run", "pipeline.toml"]);
     let web = &first["sources"]["web"];
@@ -61,7 +67,9 @@ fn what_is_of_another_type_waits_and_is_replayed_whole_after_the_schema_is_mende
     assert_eq!(found.len(), 2);
     assert_eq!(found[0]["message"], "column `price`: found decimal, expected integer");
     assert_eq!((&found[0]["source"], &found[0]["payload"]), (&json!("web"), &json!("event_id 1")));
-    assert!(letters(&shop, &["--stage", "identity"]).is_empty() && letters(&shop, &["--number", "2"]).len() == 1);
+    assert!(
+        letters(&shop, &["--stage", "identity"]).is_empty() && letters(&shop, &["--number", "2"]).len() == 1
+    );
 
     // Nothing is mended: both stay, with one more attempt; and a look changes nothing.
     assert_eq!(replay(&shop, &[])["sources"]["web"]["rejected"], 2);
@@ -88,8 +96,11 @@ fn what_is_of_another_type_waits_and_is_replayed_whole_after_the_schema_is_mende
 
 #[test]
 fn missing_and_new_columns_follow_their_policy() {
-    let schema = |columns: &str, drift: &str| format!("[sources.web.schema]\ncolumns = {{ {columns} }}\ndrift = {{ {drift} }}");
-    let rows = [event("1", ",\"pieces\":2"), event("2", ",\"price\":1.5"), event("3", ",\"colour\":\"red\"")].concat();
+    let schema = |columns: &str, drift: &str| {
+        format!("[sources.web.schema]\ncolumns = {{ {columns} }}\ndrift = {{ {drift} }}")
+    };
+    let rows = [event("1", ",\"pieces\":2"), event("2", ",\"price\":1.5"), event("3", ",\"colour\":\"red\"")]
+        .concat();
     let counted = |columns: &str, drift: &str| {
         let shop = shop(&schema(columns, drift));
         shop.write("logs/a.jsonl", &rows);
@@ -111,9 +122,21 @@ fn missing_and_new_columns_follow_their_policy() {
     for (columns, drift, error) in [
         (few, "new = \"stop\"", "column `colour`: it is not declared in the source's schema"),
         (&more[..], "missing = \"stop\"", "column `size`: the source does not bring it"),
-        (&required, "missing = \"stop\"", "column `price`: no value, and it is required, in row 0 of a batch"),
-        (&all.replace("decimal", "boolean"), "changed = \"stop\"", "column `price`: found decimal, expected boolean"),
-        (&all.replace("decimal", "integer"), "changed = \"stop\"", "column `price`: found decimal, expected integer, in row 1"),
+        (
+            &required,
+            "missing = \"stop\"",
+            "column `price`: no value, and it is required, in row 0 of a batch",
+        ),
+        (
+            &all.replace("decimal", "boolean"),
+            "changed = \"stop\"",
+            "column `price`: found decimal, expected boolean",
+        ),
+        (
+            &all.replace("decimal", "integer"),
+            "changed = \"stop\"",
+            "column `price`: found decimal, expected integer, in row 1",
+        ),
     ] {
         let shop = shop(&schema(columns, drift));
         shop.write("logs/a.jsonl", &rows);
@@ -161,7 +184,10 @@ config = { path = "app", properties = { price = { type = "integer" } } }
 "#;
     write(&shop, ints);
     std::fs::create_dir(shop.0.path().join("app")).unwrap();
-    shop.write("app/a.jsonl", [event("8", ",\"price\":7"), event("9", ",\"price\":9007199254740993")].concat());
+    shop.write(
+        "app/a.jsonl",
+        [event("8", ",\"price\":7"), event("9", ",\"price\":9007199254740993")].concat(),
+    );
     // `app` comes first by its name, so the store would hold integers; the decimals are there already.
     write(&shop, "");
     shop.json(&["run", "pipeline.toml"]);
@@ -169,7 +195,8 @@ config = { path = "app", properties = { price = { type = "integer" } } }
     let app = shop.json(&["run", "pipeline.toml"])["sources"]["app"].clone();
     assert_eq!((&app["events"], &app["reasons"]), (&json!(1), &json!({"schema-changed": 1})), "{app}");
     let found = letters(&shop, &["--source", "app"]);
-    let message = "column `price`: found an integer that no decimal is exactly, the store holds it as decimal";
+    let message =
+        "column `price`: found an integer that no decimal is exactly, the store holds it as decimal";
     assert_eq!(found[0]["message"], message);
     write(&shop, &ints.replace("type = \"integer\"", "type = \"boolean\""));
     let output = shop.run(&["run", "pipeline.toml"]);
@@ -186,7 +213,10 @@ fn another_event_under_a_used_id_waits_and_the_same_one_counts_once() {
     shop.write("logs/a.jsonl", event("1", ",\"price\":1.5"));
     shop.json(&["run", "pipeline.toml"]);
     shop.write("logs/b.jsonl", event("1", ",\"price\":1.5"));
-    shop.write("logs/c.jsonl", [event("1", ",\"price\":2.5"), event("2", ""), event("2", ",\"colour\":\"red\"")].concat());
+    shop.write(
+        "logs/c.jsonl",
+        [event("1", ",\"price\":2.5"), event("2", ""), event("2", ",\"colour\":\"red\"")].concat(),
+    );
     let web = shop.json(&["run", "pipeline.toml"])["sources"]["web"].clone();
     assert_eq!((&web["events"], &web["duplicates"]), (&json!(1), &json!(1)), "{web}");
     assert_eq!(web["reasons"], json!({"id-reused": 2}));
@@ -219,7 +249,11 @@ fn of_who_denies_nothing_is_kept() {
     assert_eq!(kept, [false, false, true]);
     write(&shop, "");
     let done = replay(&shop, &[]);
-    assert_eq!((&done["sources"]["web"]["events"], &done["without_row"]), (&json!(1), &json!({"schema": 2})), "{done}");
+    assert_eq!(
+        (&done["sources"]["web"]["events"], &done["without_row"]),
+        (&json!(1), &json!({"schema": 2})),
+        "{done}"
+    );
 }
 
 #[test]
@@ -228,14 +262,19 @@ fn rows_that_their_source_could_not_read_are_said_to_be_lost_to_a_replay() {
     shop.write("logs/a.jsonl", "no json\n".to_owned() + &event("1", ""));
     shop.json(&["run", "pipeline.toml"]);
     let text = said(&shop.run(&["dead-letters", "replay", "pipeline.toml"]));
-    assert!(text.contains("1 letters of stage `source` have no row to replay: their source could not read them"), "{text}");
+    assert!(
+        text.contains("1 letters of stage `source` have no row to replay: their source could not read them"),
+        "{text}"
+    );
     assert_eq!(letters(&shop, &[]).len(), 1);
 }
 
 #[test]
 fn an_enrichment_that_is_mended_gets_its_rows_once_more() {
     let hashing = |column: &str, more: &str| {
-        format!("[[enrichments]]\nplugin = \"hash-identifiers\"\nconfig = {{ columns = {{ {column} }}{more} }}\n")
+        format!(
+            "[[enrichments]]\nplugin = \"hash-identifiers\"\nconfig = {{ columns = {{ {column} }}{more} }}\n"
+        )
     };
     for (name, kept) in [("device", true), ("email", false)] {
         let column = match name {
@@ -246,11 +285,15 @@ fn an_enrichment_that_is_mended_gets_its_rows_once_more() {
         let identified = |shop: &Shop| {
             let path = shop.0.path().join("pipeline.toml");
             let text = std::fs::read_to_string(&path).unwrap();
-            let identifiers = format!("identifiers = {{ {name} = {{ kind = \"plain\", hash = \"none\" }} }}, properties");
+            let identifiers =
+                format!("identifiers = {{ {name} = {{ kind = \"plain\", hash = \"none\" }} }}, properties");
             std::fs::write(path, text.replacen("properties", &identifiers, 1)).unwrap();
         };
         identified(&shop);
-        shop.write("logs/a.jsonl", [event("1", &format!(",\"{name}\":\"nonsense\"")), event("2", "")].concat());
+        shop.write(
+            "logs/a.jsonl",
+            [event("1", &format!(",\"{name}\":\"nonsense\"")), event("2", "")].concat(),
+        );
         let first = shop.json(&["run", "pipeline.toml"]);
         assert_eq!(first["sources"]["web"]["rejected"], 1, "{first}");
         let found = letters(&shop, &["--stage", "enrichment"]);
@@ -305,7 +348,8 @@ fn a_replay_that_is_killed_takes_every_row_in_once() {
 #[test]
 fn json_that_is_no_text_is_not_made_one_unless_that_is_said() {
     let shop = shop("");
-    let rows = [event("1", ",\"colour\":true"), event("2", ",\"colour\":{\"a\":1}"), event("3", ",\"colour\":12")];
+    let rows =
+        [event("1", ",\"colour\":true"), event("2", ",\"colour\":{\"a\":1}"), event("3", ",\"colour\":12")];
     shop.write("logs/a.jsonl", rows.concat());
     let web = shop.json(&["run", "pipeline.toml"])["sources"]["web"].clone();
     assert_eq!((&web["events"], &web["reasons"]), (&json!(1), &json!({"value": 2})), "{web}");

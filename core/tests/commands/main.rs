@@ -11,6 +11,7 @@ mod dead_letters;
 mod explain;
 mod plan;
 mod segments;
+mod terms;
 mod tests;
 
 use serde_json::Value;

@@ -6,7 +6,7 @@
 mod plugins;
 
 use kindred_core::config::{
-    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Problems,
+    Clock, ConsentDefault, Data, Distributed, Engine, OnError, Party, Permanent, Pipeline, Price, Problems,
     Transient, contract::Policy, load, load_text, schema,
 };
 use kindred_core::{profile::Value, store::columns::ColumnType};
@@ -48,6 +48,8 @@ fn every_key_arrives() {
     assert_eq!((web.name.as_str(), web.plugin.as_str()), ("web", "events"));
     assert_eq!((web.party, web.consent), (Party::Second, ConsentDefault::Granted));
 
+    assert_eq!(shop.price, Some(Price { micros: 2_500_000, currency: "EUR".into() }));
+    assert_eq!(shop.destinations, Some(vec!["dsp".to_owned(), "mail".to_owned()]));
     let contract = shop.schema.as_ref().unwrap();
     let declared = |name: &str| (contract.columns[name].kind, contract.columns[name].required);
     assert_eq!(declared("attr.country"), (ColumnType::Text, false));
@@ -287,6 +289,7 @@ fn reference(schema: &serde_json::Value) -> String {
     for name in [
         "PipelineTable",
         "SourceTable",
+        "PriceTable",
         "SchemaTable",
         "ColumnTable",
         "Drift",

@@ -190,7 +190,11 @@ impl Segmentation for Rules {
 
     fn facts(config: &RulesConfig) -> Facts {
         let names = config.rule.split("in_segment('").skip(1).filter_map(|rest| rest.split('\'').next());
-        Facts { depends_on: names.map(str::to_owned).collect(), ..Facts::default() }
+        // `attr('crm.x')` and nothing else says where it looks.
+        let attributes = config.rule.split("attr('").skip(1).filter_map(|rest| rest.split('.').next());
+        let events = ["count(", "did("].iter().any(|call| config.rule.contains(call));
+        let reads = (!events).then(|| attributes.map(str::to_owned).collect());
+        Facts { depends_on: names.map(str::to_owned).collect(), reads, ..Facts::default() }
     }
 
     fn open(

@@ -103,7 +103,11 @@ impl Making<'_> {
             Output::Identifier { input, rule } => self.identifier(input, rule),
             Output::Value { input, target } => {
                 let made = target.convert(&self.column(input)?, &input.names.to_string(), &mut self.flaws)?;
-                if target.kind == Type::String && !target.written { self.texts(input, made) } else { Ok(made) }
+                if target.kind == Type::String && !target.written {
+                    self.texts(input, made)
+                } else {
+                    Ok(made)
+                }
             }
             Output::Consent { input } => self.consent(input),
         }

@@ -53,13 +53,19 @@ pub(crate) struct Cells<'a> {
 impl<'a> Cells<'a> {
     /// So many columns without a cell.
     pub(crate) fn new(columns: usize, nulls: &'a [String]) -> Self {
-        Self { builders: (0..columns).map(|_| StringBuilder::new()).collect(), nulls, bytes: 0, odd: Vec::new() }
+        Self {
+            builders: (0..columns).map(|_| StringBuilder::new()).collect(),
+            nulls,
+            bytes: 0,
+            odd: Vec::new(),
+        }
     }
 
     /// The columns, into a chunk.
     pub(crate) fn finish(self, chunk: &mut Chunk) {
         chunk.odd = self.odd;
-        chunk.columns = self.builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef).collect();
+        chunk.columns =
+            self.builders.into_iter().map(|mut builder| Arc::new(builder.finish()) as ArrayRef).collect();
     }
 
     /// The next cell of a column is neither text nor a number.

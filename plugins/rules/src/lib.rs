@@ -28,6 +28,7 @@ mod logic;
 mod needs;
 mod nest;
 mod parse;
+mod reads;
 pub mod reference;
 mod rewrite;
 mod sequence;
@@ -91,8 +92,10 @@ impl Segmentation for Rules {
         let rule = Rule::parse(&config.rule);
         let names = rule.iter().flat_map(nest::references).map(|(name, _)| name.to_owned());
         let depends_on: std::collections::BTreeSet<String> = names.collect();
+        let reads = rule.as_ref().ok().and_then(|rule| reads::sources(&rule.root));
+        let reads = reads.map(|sources| sources.into_iter().collect());
         let model = rule.is_ok_and(|rule| is_model(&rule));
-        Facts { depends_on: depends_on.into_iter().collect(), model }
+        Facts { depends_on: depends_on.into_iter().collect(), model, reads }
     }
 
     fn open(segments: Vec<Segment<Config>>, context: Context) -> Result<Self> {
