@@ -4,6 +4,7 @@
 
 pub mod artefacts;
 pub mod clients;
+pub mod collecting;
 pub mod conformance;
 pub mod evolution;
 pub mod network;

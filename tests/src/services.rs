@@ -12,13 +12,23 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
+    process::Command,
     time::Duration,
 };
 
 const NATS: &str = "nats://127.0.0.1:4222";
 const POSTGRES: &str = "host=127.0.0.1 dbname=test user=postgres";
 
-fn missing<T>(service: &str) -> Option<T> {
+/// What a program of the system prints; none, with a line that says so, where it is missing.
+pub fn program(name: &str, arguments: &[&str]) -> Option<String> {
+    match Command::new(name).args(arguments).output() {
+        Ok(output) if output.status.success() => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
+        _ => missing(name),
+    }
+}
+
+/// Says that a test is skipped; with `CI=true` it fails.
+pub fn missing<T>(service: &str) -> Option<T> {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{service} is missing");
     eprintln!("SKIPPED: {service} is missing");
     None

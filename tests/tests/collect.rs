@@ -1,5 +1,5 @@
-//! The collector under a running server, and what happens to it: killed under load, a disk that fails or is full, the same
-//! event twice, another event under the same id.
+//! The collector under a running server, and what happens to it: killed and stopped under load, a disk that fails or is
+//! full, a clock that is wrong, the same event twice, another event under the same id.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,63 +8,21 @@
 )]
 
 use kindred_core::store::Store;
-use kindred_tests::{network::port, sandbox::Sandbox, server::Server};
-use serde_json::{Value, json};
+use kindred_tests::{
+    collecting::{Clients, event, post, sandbox, send},
+    sandbox::Sandbox,
+    server::Server,
+    services,
+};
+use serde_json::Value;
 use std::{
     collections::BTreeSet,
+    io::Write,
     path::Path,
     process::Command,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-
-const PIPELINE: &str = r#"
-[vars]
-spool = "spool"
-
-[pipeline]
-name = "collect"
-store = "store"
-
-[sources.web]
-plugin = "cookies"
-
-[sources.web.config.collector]
-listen = "127.0.0.1:PORT"
-spool = { folder = "${spool}" }
-consent = { no_signal = "granted" }
-sites = { app = { key = "wk_app_test", secret = "a secret of the app, long" } }
-
-[segments.seen]
-rule = "did(event = 'seen', '7 days')"
-
-[serve]
-listen = "127.0.0.1:0"
-"#;
-
-/// A pipeline with a port that nobody has.
-fn sandbox() -> (Sandbox, u16) {
-    let port = port();
-    let sandbox = Sandbox::new();
-    sandbox.write("pipeline.toml", PIPELINE.replace("PORT", &port.to_string()));
-    (sandbox, port)
-}
-
-fn event(id: &str, value: u64) -> Value {
-    json!({"type": "track", "event": "seen", "messageId": id, "anonymousId": id, "properties": {"value": value}})
-}
-
-/// The status of a batch; 0 when nobody answers.
-fn send(port: u16, events: &[Value]) -> u16 {
-    let config = ureq::Agent::config_builder().http_status_as_error(false);
-    let agent: ureq::Agent = config.timeout_global(Some(Duration::from_secs(10))).build().into();
-    let request = agent.post(format!("http://127.0.0.1:{port}/v1/batch"));
-    let body = json!({"writeKey": "wk_app_test", "batch": events});
-    request.send_json(body).map_or(0, |response| response.status().as_u16())
-}
 
 fn rows(server: &Server, outcome: &str) -> u64 {
     let metrics = server.get("/metrics", None).1;
@@ -77,45 +35,88 @@ fn rows(server: &Server, outcome: &str) -> u64 {
 fn what_was_acknowledged_survives_being_killed() {
     let rounds = std::env::var("KINDRED_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
     let (sandbox, port) = sandbox();
-    let (acknowledged, next) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicU64::new(0)));
+    let (mut acknowledged, next) = (BTreeSet::new(), Arc::new(AtomicU64::new(0)));
     for round in 0..rounds {
         let server = Server::start(&sandbox, "pipeline.toml", &[]);
-        let stop = Arc::new(AtomicBool::new(false));
-        let clients: Vec<_> = (0..4)
-            .map(|_| {
-                let (acknowledged, next, stop) = (acknowledged.clone(), next.clone(), stop.clone());
-                std::thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        let ids: Vec<String> =
-                            (0..20).map(|_| format!("e{}", next.fetch_add(1, Ordering::Relaxed))).collect();
-                        let events: Vec<Value> = ids.iter().map(|id| event(id, 1)).collect();
-                        if send(port, &events) == 200 {
-                            acknowledged.lock().unwrap().extend(ids);
-                        }
-                    }
-                })
-            })
-            .collect();
+        let clients = Clients::start(port, &next);
         // At another moment in each round, some of them between an answer and its commit.
         std::thread::sleep(Duration::from_millis(150 + 97 * round % 700));
         server.kill();
-        stop.store(true, Ordering::Relaxed);
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        acknowledged.extend(clients.stop());
     }
     let server = Server::start(&sandbox, "pipeline.toml", &[]);
     let (status, out) = server.stop();
     assert!(status.success(), "{out}");
-    let acknowledged = acknowledged.lock().unwrap();
     assert!(acknowledged.len() > 100, "the clients were hardly heard: {}", acknowledged.len());
+    all_are_there(&sandbox, &acknowledged);
+    println!("{} acknowledged events survived {rounds} kills", acknowledged.len());
+}
+
+/// Each event is of a profile of its own: all are found, and as many events as profiles means that none counts twice.
+fn all_are_there(sandbox: &Sandbox, acknowledged: &BTreeSet<String>) {
     let mut store = Store::open(&sandbox.path("store")).unwrap();
     let lost: Vec<&String> = acknowledged
         .iter()
         .filter(|id| store.identity.find(&store.tables, "anonymous", id).unwrap().is_none())
         .collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
-    // Each event is of a profile of its own: as many events as profiles means that none counts twice.
     assert_eq!(store.totals.events, store.identity.len() as u64);
-    println!("{} acknowledged events survived {rounds} kills", acknowledged.len());
+}
+
+#[test]
+fn what_was_acknowledged_is_handed_on_before_the_end() {
+    let (sandbox, port) = sandbox();
+    let (mut acknowledged, next) = (BTreeSet::new(), Arc::new(AtomicU64::new(0)));
+    // Asked once, and asked again while it drains, at another moment each time.
+    for pause_ms in [None, Some(0), Some(20)] {
+        let server = Server::start(&sandbox, "pipeline.toml", &[]);
+        let clients = Clients::start(port, &next);
+        std::thread::sleep(Duration::from_millis(400));
+        if let Some(pause_ms) = pause_ms {
+            server.signal("TERM");
+            std::thread::sleep(Duration::from_millis(pause_ms));
+        }
+        let (status, out) = server.stop();
+        acknowledged.extend(clients.stop());
+        if pause_ms.is_none() {
+            assert!(status.success(), "{status}: {out}");
+            all_are_there(&sandbox, &acknowledged);
+        }
+    }
+    let (status, out) = Server::start(&sandbox, "pipeline.toml", &[]).stop();
+    assert!(status.success(), "{out}");
+    assert!(acknowledged.len() > 100, "the clients were hardly heard: {}", acknowledged.len());
+    all_are_there(&sandbox, &acknowledged);
+}
+
+#[test]
+fn a_clock_that_is_wrong_by_a_day_loses_nothing_and_nobody() {
+    let Some(library) = services::program("faketime", &["-m", "+0", "printenv", "LD_PRELOAD"]) else {
+        return;
+    };
+    let (sandbox, port) = sandbox();
+    let clock = sandbox.write("clock", "+0");
+    let mut command = sandbox.command(&["serve", "pipeline.toml"]);
+    command.env("LD_PRELOAD", library.trim()).env("FAKETIME_TIMESTAMP_FILE", &clock).env("NO_FAKE_STAT", "1");
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
+    let mut server = Server::started(command);
+    let mut all = BTreeSet::new();
+    // A day ahead and back, a day behind and ahead once more: who is in the audience stays in it.
+    for (turn, wrong_by) in ["+0", "+1d", "+0", "-1d", "+1d", "+0"].into_iter().enumerate() {
+        sandbox.write("clock", wrong_by);
+        std::thread::sleep(Duration::from_millis(1500));
+        let ids: Vec<String> = (0..20).map(|n| format!("t{turn}-{n}")).collect();
+        let events: Vec<Value> = ids.iter().map(|id| event(id, 1)).collect();
+        assert_eq!(send(port, &events), 200, "{wrong_by}");
+        all.extend(ids);
+        let members = format!("kindred_segment_members{{segment=\"seen\"}} {}\n", all.len());
+        server.wait_for(&members, |server| {
+            server.get("/metrics", None).1.as_str().is_some_and(|text| text.contains(&members)).then_some(())
+        });
+        assert_eq!(server.get("/healthz", None).0, 200, "{wrong_by}");
+    }
+    assert!(server.stop().0.success());
+    all_are_there(&sandbox, &all);
 }
 
 #[test]
@@ -139,10 +140,8 @@ fn an_event_counts_once_and_another_one_under_its_id_is_kept_apart() {
 
 #[test]
 fn nothing_is_acknowledged_once_the_disk_has_failed() {
-    let attached = Command::new("strace").arg("-V").output();
-    if !attached.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "strace is missing");
-        return eprintln!("SKIPPED: a failing disk, because strace is missing");
+    if services::program("strace", &["-V"]).is_none() {
+        return;
     }
     let (sandbox, port) = sandbox();
     let server = Server::start(&sandbox, "pipeline.toml", &[]);
@@ -168,22 +167,27 @@ fn a_full_disk_is_said_and_got_over() {
     std::fs::create_dir(&small).unwrap();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&small).output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        return eprintln!("SKIPPED: a full disk, because no file system can be mounted here");
+        services::missing::<()>("the right to mount a file system");
+        return;
     }
     let _mounted = Mounted(&small);
     let spool = format!("spool={}", small.join("spool").display());
     let server = Server::start(&sandbox, "pipeline.toml", &["--set", &spool]);
     assert_eq!(send(port, &[event("before", 1)]), 200);
-    std::fs::write(small.join("ballast"), vec![0; 7 << 20]).unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(send(port, &[event("full", 1)]), 503);
+    let ballast = std::fs::File::create(small.join("ballast")).unwrap();
+    while (&ballast).write_all(&[0; 4096]).is_ok() {}
+    // More than may still fit into the page that the file ends in.
+    let large: Vec<Value> = (0..100).map(|n| event(&format!("full{n}"), 1)).collect();
+    let refused = post(port, &large).unwrap();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(server.get("/healthz", None).0, 200, "the server lives");
     std::fs::remove_file(small.join("ballast")).unwrap();
     let mut server = server;
     server.wait_for("room", |_| (send(port, &[event("again", 1)]) == 200).then_some(()));
     assert!(server.stop().0.success());
     let mut store = Store::open(&sandbox.path("store")).unwrap();
-    for (id, there) in [("before", true), ("full", false), ("again", true)] {
+    for (id, there) in [("before", true), ("full0", false), ("again", true)] {
         assert_eq!(store.identity.find(&store.tables, "anonymous", id).unwrap().is_some(), there, "{id}");
     }
 }

@@ -67,7 +67,8 @@ pub(crate) fn gif() -> Response {
 fn event(visit: &Visit) -> Result<String, Flaw> {
     let query = &visit.query;
     let event = query.get("e").filter(|name| *name != "page_view");
-    let property = |(key, value): &'_ (String, String)| Some((key.strip_prefix("p.")?, value.as_str()));
+    let properties =
+        query.0.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?, value.as_str())));
     let page = Page {
         url: query.get("url").or(visit.referrer.as_deref()),
         referrer: query.get("ref"),
@@ -80,7 +81,7 @@ fn event(visit: &Visit) -> Result<String, Flaw> {
         user_id: query.get("u"),
         anonymous_id: query.get("a"),
         timestamp: query.get("ts"),
-        properties: query.0.iter().filter_map(property).collect(),
+        properties: properties.collect(),
         context: Context { page },
     };
     serde_json::to_string(&event).map_err(|_| JSON)

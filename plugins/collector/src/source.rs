@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn a_stop_hands_out_everything_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let json = r#"{"listen":"127.0.0.1:0","sites":{"shop":{"key":"wk_shop_1","consent":{"no_signal":"granted"}}}}"#;
+        let json = r#"{"listen":"127.0.0.1:0","spool":{"disk_limit":1.0},
+            "sites":{"shop":{"key":"wk_shop_1","consent":{"no_signal":"granted"}}}}"#;
         let config = kindred_plugin_api::options::parse(json).unwrap();
         let context = Context::detached(dir.path());
         let mut collector = Collector::open(&config, &Shared::default(), context).unwrap();

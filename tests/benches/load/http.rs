@@ -9,18 +9,18 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is kept, and made anew when it breaks.
-pub struct Client {
+pub(crate) struct Client {
     port: u16,
     stream: Option<BufReader<TcpStream>>,
 }
 
 impl Client {
-    pub fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         Self { port, stream: None }
     }
 
     /// Status and body. A connection that breaks is one failure; the next request makes another.
-    pub fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+    pub(crate) fn ask(&mut self, request: &[u8]) -> io::Result<(u16, Vec<u8>)> {
         let answer = self.exchange(request);
         if answer.is_err() {
             self.stream = None;
@@ -28,12 +28,12 @@ impl Client {
         answer
     }
 
-    pub fn get(&mut self, path: &str, key: &str) -> io::Result<(u16, Vec<u8>)> {
+    pub(crate) fn get(&mut self, path: &str, key: &str) -> io::Result<(u16, Vec<u8>)> {
         self.ask(get(path, key).as_bytes())
     }
 
     /// Posts a batch of events in Segment's form.
-    pub fn batch(&mut self, events: &[String]) -> io::Result<u16> {
+    pub(crate) fn batch(&mut self, events: &[String]) -> io::Result<u16> {
         let body = format!(r#"{{"writeKey":"wk_app_test","batch":[{}]}}"#, events.join(","));
         let head = "POST /v1/batch HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length";
         self.ask(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).map(|(status, _)| status)
@@ -53,7 +53,7 @@ impl Client {
 }
 
 /// Lines of a stream of server-sent events.
-pub fn events(port: u16, path: &str, key: &str) -> io::Result<impl Iterator<Item = String>> {
+pub(crate) fn events(port: u16, path: &str, key: &str) -> io::Result<impl Iterator<Item = String>> {
     let mut stream = connect(port)?;
     stream.get_mut().write_all(get(path, key).as_bytes())?;
     match head(&mut stream)? {

@@ -37,7 +37,9 @@ fn main() -> ExitCode {
             return steady::hold(number(rate), seconds(lasts), pid, file);
         }
         _ => {
-            println!("load pixel RATE SECONDS CONNECTIONS | visible EVENTS SECONDS | steady EVENTS SECONDS PID FILE.csv");
+            println!(
+                "load pixel RATE SECONDS CONNECTIONS | visible EVENTS SECONDS | steady EVENTS SECONDS PID FILE.csv"
+            );
         }
     }
     ExitCode::SUCCESS

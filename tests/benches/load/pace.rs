@@ -7,7 +7,7 @@ use std::{
 
 /// Calls `work` at the times that `rate` a second asks for, on so many threads, each with a state of its own. Each call
 /// is told its number and when it was due: latency counts from there, also when the one before it was late.
-pub fn steadily<S: Send>(
+pub(crate) fn steadily<S: Send>(
     states: Vec<S>,
     rate: f64,
     lasts: Duration,
@@ -32,7 +32,7 @@ pub fn steadily<S: Send>(
 }
 
 /// How many, and their distribution in milliseconds.
-pub fn distribution(what: &str, mut took: Vec<Duration>) -> String {
+pub(crate) fn distribution(what: &str, mut took: Vec<Duration>) -> String {
     took.sort_unstable();
     let at = |share: f64| {
         let index = ((took.len() as f64 * share) as usize).min(took.len().saturating_sub(1));
@@ -43,10 +43,10 @@ pub fn distribution(what: &str, mut took: Vec<Duration>) -> String {
 }
 
 /// Numbers that look random and are the same in every run.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

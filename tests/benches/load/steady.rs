@@ -24,7 +24,7 @@ const NEW: u64 = 1_000;
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Batches and questions, as many of one as of the other.
-pub fn hold(rate: u64, lasts: Duration, pid: &str, file: &str) -> ExitCode {
+pub(crate) fn hold(rate: u64, lasts: Duration, pid: &str, file: &str) -> ExitCode {
     let (sent, failed, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let run = run();
     let outcome = thread::scope(|scope| {
@@ -60,7 +60,12 @@ pub fn hold(rate: u64, lasts: Duration, pid: &str, file: &str) -> ExitCode {
     }
 }
 
-fn sample(pid: &str, file: &str, (sent, failed): (&AtomicU64, &AtomicU64), over: &AtomicBool) -> io::Result<()> {
+fn sample(
+    pid: &str,
+    file: &str,
+    (sent, failed): (&AtomicU64, &AtomicU64),
+    over: &AtomicBool,
+) -> io::Result<()> {
     let (mut out, begun) = (fs::File::create(file)?, Instant::now());
     writeln!(out, "seconds,resident_kib,anonymous_kib,events,failed")?;
     let mut next = Duration::ZERO;

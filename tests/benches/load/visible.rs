@@ -27,7 +27,7 @@ type Sent = Mutex<HashMap<String, Instant>>;
 
 /// One batch in each request: events of known visitors, one new visitor who fills a cart, and one who buys what they put
 /// there seconds before. `carts` is entered by the first and left by the second.
-pub fn measure(rate: u64, lasts: Duration) {
+pub(crate) fn measure(rate: u64, lasts: Duration) {
     let (run, batches) = (run(), rate as f64 / BATCH as f64);
     let carts: Sent = Mutex::default();
     let buys: Sent = Mutex::default();
@@ -43,7 +43,8 @@ pub fn measure(rate: u64, lasts: Duration) {
         let states = (0..CONNECTIONS).map(state).collect();
         let done = steadily(states, batches, lasts, |(client, random, failed, ask), number, _| {
             let visitor = |number: u64| format!("v{run}-{number}");
-            let known = |at: u64, who: u64| event("page_view", &format!("{run}-{number}-{at}"), &format!("a{who}"));
+            let known =
+                |at: u64, who: u64| event("page_view", &format!("{run}-{number}-{at}"), &format!("a{who}"));
             let mut batch: Vec<String> = (2..BATCH).map(|at| known(at, random.below(VISITORS))).collect();
             batch.push(event("cart", &format!("{run}-c{number}"), &visitor(number)));
             let before = number.checked_sub(BUYS_AFTER * batches as u64);
@@ -73,7 +74,7 @@ fn note(sent: &Sent, who: String, now: Instant) {
     sent.lock().unwrap_or_else(PoisonError::into_inner).insert(who, now);
 }
 
-pub fn event(name: &str, id: &str, who: &str) -> String {
+pub(crate) fn event(name: &str, id: &str, who: &str) -> String {
     format!(
         r#"{{"type":"track","event":"{name}","messageId":"{id}","anonymousId":"{who}","properties":{{"category":"coats","value":12.5}}}}"#
     )

@@ -77,20 +77,10 @@ impl Access {
         }
     }
 
-    fn with(&self, headers: &HeaderMap, query: Option<&str>, scope: Scope) -> Result<Arc<Key>, Refused> {
-        let key = self.of(headers, query)?;
-        if !key.scopes.contains(&scope) {
-            let word = serde_json::json!(scope);
-            let message = format!("the key `{}` has no scope {word}", key.name);
-            return Err(Refused::new(StatusCode::FORBIDDEN, "scope", message));
-        }
-        Ok(key.clone())
-    }
-
     /// Metrics are open unless a key is for them.
     pub(super) fn metrics(&self, request: &Request) -> Result<(), Refused> {
         match self.has_metrics {
-            true => self.with(request.headers(), request.uri().query(), Scope::Metrics).map(drop),
+            true => scoped(self.of(request.headers(), request.uri().query())?, Scope::Metrics).map(drop),
             false => Ok(()),
         }
     }
@@ -100,39 +90,56 @@ impl Access {
     }
 }
 
-/// What a request shows, before it is known what it asks.
-pub(super) struct Shown(HeaderMap, Option<String>);
+/// The key, if it has this scope.
+fn scoped(key: &Arc<Key>, scope: Scope) -> Result<&Arc<Key>, Refused> {
+    if key.scopes.contains(&scope) {
+        return Ok(key);
+    }
+    let message = format!("the key `{}` has no scope {}", key.name, serde_json::json!(scope));
+    Err(Refused::new(StatusCode::FORBIDDEN, "scope", message))
+}
+
+/// What a request shows, before it is known what it asks: its key, and whose id cookie comes with it.
+pub(super) struct Shown {
+    key: Arc<Key>,
+    me: Option<String>,
+}
 
 impl FromRequestParts<Shared> for Shown {
     type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Refused> {
-        Ok(Self(parts.headers.clone(), parts.uri.query().map(str::to_owned)))
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Refused> {
+        let (access, headers) = (&shared.access, &parts.headers);
+        let key = access.of(headers, parts.uri.query())?.clone();
+        Ok(Self { key, me: access.cookie.as_deref().and_then(|name| own_id(headers, name)) })
     }
 }
 
+/// The id of the id cookie. Its signature is not looked at: who knows the 128 random bits of an id has that cookie.
+fn own_id(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, value) = pairs.find(|(found, _)| *found == name)?;
+    let id = value.split('.').next().unwrap_or(value);
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
 impl Shown {
-    /// The identifier that is asked about: `NAMESPACE:VALUE`, or `me` for that of the id cookie. Its signature is not
-    /// looked at: who knows the 128 random bits of an id has that cookie.
-    pub(super) fn identifier(&self, access: &Access, asked: &str) -> Result<(String, String), Refused> {
+    /// The identifier that is asked about: `NAMESPACE:VALUE`, or `me` for that of the id cookie.
+    pub(super) fn identifier<'a>(&'a self, asked: &'a str) -> Result<(&'a str, &'a str), Refused> {
         if asked != ME {
-            let (namespace, value) = identifier(asked)?;
-            return Ok((namespace.to_owned(), value.to_owned()));
+            return Ok(identifier(asked)?);
         }
-        let lines = self.0.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let own = pairs.find(|(name, _)| Some(*name) == access.cookie.as_deref());
-        let id = own.map(|(_, value)| value.split('.').next().unwrap_or(value)).filter(|id| !id.is_empty());
-        let id = id.ok_or_else(|| {
+        let id = self.me.as_deref().ok_or_else(|| {
             let message = "the request has no id cookie; `serve.cookie` in the pipeline file names it";
             Refused::new(StatusCode::NOT_FOUND, "no-cookie", message)
         })?;
-        Ok(("cookie".to_owned(), id.to_owned()))
+        Ok(("cookie", id))
     }
 
     /// The key, if it has this scope.
-    pub(super) fn key(&self, access: &Access, scope: Scope) -> Result<Arc<Key>, Refused> {
-        access.with(&self.0, self.1.as_deref(), scope)
+    pub(super) fn key(&self, scope: Scope) -> Result<&Arc<Key>, Refused> {
+        scoped(&self.key, scope)
     }
 }
 

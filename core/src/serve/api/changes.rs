@@ -140,9 +140,9 @@ pub(super) async fn of_one(
     Query(wanted): Query<Wanted>,
     shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Told>>, Refused> {
-    let key = shown.key(&shared.access, Scope::Profile)?;
-    let (namespace, value) = shown.identifier(&shared.access, &asked)?;
-    let who = Who::One(namespace, value);
+    let key = shown.key(Scope::Profile)?.clone();
+    let (namespace, value) = shown.identifier(&asked)?;
+    let who = Who::One(namespace.to_owned(), value.to_owned());
     Ok(listener(&shared, key, wanted, who).stream())
 }
 
@@ -158,7 +158,7 @@ pub(super) async fn of_all(
     Query(wanted): Query<Wanted>,
     shown: Shown,
 ) -> Result<Sse<impl Stream<Item = Told>>, Refused> {
-    let key = shown.key(&shared.access, Scope::Changes)?;
+    let key = shown.key(Scope::Changes)?.clone();
     let namespace = wanted.namespace.clone().unwrap_or_else(|| "cookie".to_owned());
     Ok(listener(&shared, key, wanted, Who::All { namespace }).stream())
 }

@@ -76,8 +76,7 @@ fn find(view: &View, (namespace, value): (&str, &str)) -> crate::Result<Option<S
 }
 
 fn asked_for(shared: &Shared, shown: &Shown, asked: &str) -> Result<Seen, Refused> {
-    let (namespace, value) = shown.identifier(&shared.access, asked)?;
-    find(&shared.view, (&namespace, &value))?.ok_or_else(unknown)
+    find(&shared.view, shown.identifier(asked)?)?.ok_or_else(unknown)
 }
 
 fn unknown() -> Refused {
@@ -97,9 +96,9 @@ pub(super) async fn one(
     Path(asked): Path<String>,
     shown: Shown,
 ) -> Result<Json<Answer>, Refused> {
-    let key = shown.key(&shared.access, Scope::Profile)?;
+    let key = shown.key(Scope::Profile)?;
     let seen = asked_for(&shared, &shown, &asked)?;
-    Ok(Json(answer(&shared.view, &shared.view.members(), &key, &seen)))
+    Ok(Json(answer(&shared.view, &shared.view.members(), key, &seen)))
 }
 
 /// Many profiles, all as of one moment.
@@ -114,7 +113,7 @@ pub(super) async fn many(
     shown: Shown,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Result<Json<Answers>, Refused> {
-    let key = shown.key(&shared.access, Scope::Bulk)?;
+    let key = shown.key(Scope::Bulk)?;
     let bad = |message: String| Refused::new(StatusCode::BAD_REQUEST, "body", message);
     let Json(Asked { identifiers }) = asked.map_err(|e| bad(e.body_text()))?;
     if identifiers.len() > MOST {
@@ -123,7 +122,7 @@ pub(super) async fn many(
     let (members, mut profiles) = (shared.view.members(), BTreeMap::new());
     for asked in identifiers {
         let seen = find(&shared.view, identifier(&asked)?)?;
-        let answer = seen.map(|seen| answer(&shared.view, &members, &key, &seen));
+        let answer = seen.map(|seen| answer(&shared.view, &members, key, &seen));
         profiles.insert(asked, answer);
     }
     Ok(Json(Answers { profiles }))
@@ -143,7 +142,7 @@ pub(super) async fn reason(
     Path((asked, segment)): Path<(String, String)>,
     shown: Shown,
 ) -> Result<Json<serde_json::Value>, Refused> {
-    let key = shown.key(&shared.access, Scope::Explain)?;
+    let key = shown.key(Scope::Explain)?;
     if key.segments.as_ref().is_some_and(|allowed| !allowed.contains(&segment)) {
         return Err(Refused::new(StatusCode::FORBIDDEN, "segment", "the key is not for this segment"));
     }
