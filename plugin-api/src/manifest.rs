@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Major and minor version of the boundary.
-pub const ABI: &str = "1.2";
+pub const ABI: &str = "1.3";
 
 /// The four kinds of plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -44,7 +44,8 @@ pub struct Manifest {
     /// What the host may rely on: `idempotent`, `transactional`, `ordered`, `stateful`, `network`, `secrets`,
     /// `model` (needs `observe` and `fit`), `nests` (its segments may refer to each other),
     /// `narrow` (whole numbers of events may come in fewer than 64 bits, signed or not, and text in codes of one or two
-    /// bytes, as [`crate::columns::coded_narrow`] says).
+    /// bytes, as [`crate::columns::coded_narrow`] says), `adds` (a model of which several instances may each be shown a part
+    /// of everybody).
     pub capabilities: &'static [&'static str],
 }
 

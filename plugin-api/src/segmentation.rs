@@ -59,6 +59,24 @@ pub trait Segmentation: Sized + Send + 'static {
         Ok(())
     }
 
+    /// Models with the capability `adds`: what this instance was shown in [`Self::observe`] since it was opened or fitted
+    /// last, for [`Self::absorb`] of another one. The host then shows everybody to several instances, each a part, and fits one.
+    /// Whatever the parts, `fit` must come to the same.
+    ///
+    /// # Errors
+    /// As `observe`.
+    fn observed(&mut self) -> Result<Vec<u8>> {
+        Err(Fault::unsupported("what instances of this segmentation observed does not add up"))
+    }
+
+    /// Models with the capability `adds`: what another instance for the same segments was shown, as if it had been shown here.
+    ///
+    /// # Errors
+    /// As `observe`, and permanent when the bytes are not of [`Self::observed`].
+    fn absorb(&mut self, _observed: &[u8]) -> Result<()> {
+        Err(Fault::unsupported("what instances of this segmentation observed does not add up"))
+    }
+
     /// Models: end of the training pass.
     ///
     /// # Errors

@@ -223,6 +223,22 @@ impl SegmentationHandle {
         done(self.raw.observe(self.agreed(batch)?, DEADLINE_MS))
     }
 
+    /// What this instance was shown of everybody, for another one.
+    ///
+    /// # Errors
+    /// Whatever the plugin found.
+    pub fn observed(&mut self) -> Result<Vec<u8>, Fault> {
+        done(self.raw.observed()).map(Into::into)
+    }
+
+    /// What another instance was shown of everybody.
+    ///
+    /// # Errors
+    /// Whatever the plugin found.
+    pub fn absorb(&mut self, observed: &[u8]) -> Result<(), Fault> {
+        done(self.raw.absorb(observed.into()))
+    }
+
     /// End of the training pass: reports and the state to open with next time.
     ///
     /// # Errors

@@ -76,13 +76,23 @@ impl Group {
         self.origin.state = Some(state.to_vec());
     }
 
-    /// Opens as many instances as there are processors; a model that was not fitted yet stays alone.
+    /// Instances that everybody can be shown to, each a part: all where what they observe adds up.
+    pub fn observers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
+        self.workers().take(if self.adds() { usize::MAX } else { 1 })
+    }
+
+    fn adds(&self) -> bool {
+        self.maker.plugin.manifest.can("adds")
+    }
+
+    /// Opens as many instances as there are processors; a model that was not fitted yet answers alone, and observes alone
+    /// where it does not add up.
     ///
     /// # Errors
     /// When the plugin refuses what it took before.
     pub fn multiply(&mut self) -> Result<(), kindred_plugin_api::Fault> {
         let wanted = std::thread::available_parallelism().map_or(1, usize::from);
-        let alone = self.is_model && self.origin.state.is_none();
+        let alone = self.is_model && self.origin.state.is_none() && !self.adds();
         while !alone && self.others.len() + 1 < wanted {
             let name = format!("{}.{}", self.name, self.others.len() + 1);
             let (worker, _) = self.maker.start(&name, &self.origin)?;

@@ -20,7 +20,7 @@ const NEVER: i64 = Evaluated::NEVER;
 /// Events of a batch, about: what rules look at of so many stays in a processor's cache.
 const EVENTS: usize = 32_768;
 /// Fewer batches than this are not worth another instance.
-const SEVERAL: usize = 8;
+pub(super) const SEVERAL: usize = 8;
 
 /// Profiles that are evaluated, and what came out so far.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
 //! When the sources are drained: queries are asked, models fitted on everybody, and what builds on either evaluated.
 
 use super::{
-    AHEAD, Model, Segments, bytes,
+    AHEAD, BATCH, Model, Segments, bytes,
     group::Group,
-    pass::{self, Pass},
+    pass::{self, Pass, SEVERAL},
 };
 use crate::{
     Error, Result,
@@ -125,17 +125,24 @@ impl Segments {
         everybody: &RoaringBitmap,
         moment: Moment,
     ) -> Result<(Vec<Report>, Vec<u8>)> {
-        let group = &self.groups[at];
-        let failed = || Error::plugin("segmentation", &group.segments.join("`, `"));
+        let group = &mut self.groups[at];
+        let names = group.segments.join("`, `");
+        let failed = || Error::plugin("segmentation", &names);
+        if everybody.len() as usize > SEVERAL * BATCH {
+            group.multiply().map_err(failed())?;
+        }
         let everybody: Vec<u32> = everybody.iter().collect();
+        let observers: Vec<_> = group.observers().collect();
         let mut waiting = VecDeque::new();
-        let cut = |rows| pass::evenly(&everybody, rows, |page| store.events.of_page(page));
-        for rows in pass::batches(&everybody, cut) {
+        let batches = pass::batches(&everybody, |rows| {
+            pass::evenly(&everybody, rows, |page| store.events.of_page(page))
+        });
+        for (rows, observer) in batches.into_iter().zip(observers.iter().cycle()) {
             let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            waiting.push_back(group.worker.ask(move |handle| handle.observe(&batch)));
-            if waiting.len() > AHEAD
+            waiting.push_back(observer.ask(move |handle| handle.observe(&batch)));
+            if waiting.len() > observers.len() * AHEAD
                 && let Some(reply) = waiting.pop_front()
             {
                 reply.wait().and_then(|seen| seen).map_err(failed())?;
@@ -143,6 +150,10 @@ impl Segments {
         }
         for reply in waiting {
             reply.wait().and_then(|seen| seen).map_err(failed())?;
+        }
+        for other in observers.iter().skip(1) {
+            let observed = other.call(|handle| handle.observed()).map_err(failed())?;
+            group.worker.call(move |handle| handle.absorb(&observed)).map_err(failed())?;
         }
         let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
         self.groups[at].learnt(&state);

@@ -81,7 +81,9 @@ pub fn replay(
     let Replaying { run, lines, .. } = replaying;
     // Their threads end once nothing more can come.
     drop(lines);
-    done.sources = run.close(begun, false)?.sources;
+    let (summary, store) = run.close(begun, false)?;
+    store.close()?;
+    done.sources = summary.sources;
     Ok(done)
 }
 

@@ -59,8 +59,10 @@ fn given(shop: &Shop, destination: &str) -> BTreeSet<u8> {
                 folders.push(path);
             } else {
                 let text = fs::read_to_string(&path).unwrap_or_default();
-                let devices =
-                    text.split("device-").skip(1).filter_map(|rest| rest.split('-').next()?.parse::<u8>().ok());
+                let devices = text
+                    .split("device-")
+                    .skip(1)
+                    .filter_map(|rest| rest.split('-').next()?.parse::<u8>().ok());
                 found.extend(devices);
             }
         }

@@ -195,6 +195,14 @@ impl<T: Segmentation> RawSegmentation for SegmentationDoor<T> {
         })
     }
 
+    fn observed(&mut self) -> R<RVec<u8>> {
+        guard(|| Ok(self.inner.observed()?.into()))
+    }
+
+    fn absorb(&mut self, observed: RSlice<'_, u8>) -> R<()> {
+        guard(|| self.inner.absorb(observed.as_slice()))
+    }
+
     fn explain(&mut self, batch: Batch, segment: u32) -> R<RString> {
         guard(|| {
             let batch = self.import(batch)?;

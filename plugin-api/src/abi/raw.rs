@@ -317,6 +317,18 @@ pub trait RawSegmentation: Send {
     /// Last call.
     #[sabi(last_prefix_field)]
     fn close(&mut self) -> R<()>;
+    /// Models that add up: what was observed so far. Since 1.3.
+    fn observed(&mut self) -> R<RVec<u8>> {
+        alone()
+    }
+    /// Models that add up: what another instance observed. Since 1.3.
+    fn absorb(&mut self, _observed: RSlice<'_, u8>) -> R<()> {
+        alone()
+    }
+}
+
+fn alone<T>() -> R<T> {
+    R::RErr(crate::Fault::unsupported("what instances of this segmentation observed does not add up").into())
 }
 
 /// A destination, raw.

@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(lines[3], serde_json::json!({ "stored": null }));
         let told = &lines[4]["body"]["batch"][0];
         assert_eq!(told["type"], "identify", "a mind that was changed is told with no event");
-        assert_eq!((&told["userId"], &told["context"]["consent"]["gdpr_consent"]), (&().into(), &"CQ".into()));
+        assert_eq!(
+            (&told["userId"], &told["context"]["consent"]["gdpr_consent"]),
+            (&().into(), &"CQ".into())
+        );
         assert_eq!(lines[5]["beacon"]["batch"][0]["event"], "late");
     }
 }

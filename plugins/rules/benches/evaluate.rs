@@ -143,8 +143,7 @@ fn batch(random: &mut Random) -> RecordBatch {
     // As narrow as a store keeps them.
     let mut numbers = |those: [&str; 4], bound: usize, kind: DataType| -> ArrayRef {
         let held = |at: usize| those.contains(&NAMES[names[at]].0);
-        let wide: Int64Array =
-            (0..EVENTS).map(|at| held(at).then(|| random.below(bound) as i64)).collect();
+        let wide: Int64Array = (0..EVENTS).map(|at| held(at).then(|| random.below(bound) as i64)).collect();
         match cast(&wide, &kind) {
             Ok(numbers) => numbers,
             Err(error) => panic!("{error}"),

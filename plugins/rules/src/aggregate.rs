@@ -49,7 +49,9 @@ impl View<'_> {
             (Function::CountDistinctDays, _, Vector::Ints(out)) => self.count_days(out),
             (Function::DaysSince, _, Vector::Ints(out)) => self.age(out),
             (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => match &column.narrow {
-                Some(narrow) => narrow!(narrow, values => self.sum_ints(|event| i64::from(values[event]), out)),
+                Some(narrow) => {
+                    narrow!(narrow, values => self.sum_ints(|event| i64::from(values[event]), out))
+                }
                 None => self.sum_ints(|event| column.values[event], out),
             },
             (Function::Sum, Some(Vector::Floats(column)), Vector::Floats(out)) => self.each(out, |events| {

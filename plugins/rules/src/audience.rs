@@ -64,31 +64,19 @@ pub(crate) enum Number {
     Float(u64),
 }
 
-/// The training pass: the values of everybody.
-#[derive(Debug, Default)]
+/// The training pass: the values of everybody, of one instance or of several. What comes of it does not depend on the order
+/// of the values, so that it is the same however everybody was cut into batches and parts.
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Census {
     values: BTreeMap<Id, Values>,
-    totals: BTreeMap<Id, Sum>,
+    /// Sums of whole numbers, and of how many.
+    totals: BTreeMap<Id, (i128, u64)>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 enum Values {
     Ints(Vec<i64>),
     Floats(Vec<f64>),
-}
-
-#[derive(Debug)]
-enum Sum {
-    Ints {
-        sum: i128,
-        profiles: u64,
-    },
-    /// Neumaier's: what each addition loses is kept beside the sum.
-    Floats {
-        sum: f64,
-        lost: f64,
-        profiles: u64,
-    },
 }
 
 impl Figure {
@@ -105,27 +93,26 @@ impl Census {
     pub(crate) fn observe(&mut self, program: &Program, vectors: &[Vector]) {
         let mut seen = BTreeSet::new();
         for figure in program.figures.iter() {
-            let (value, is_total) = (figure.value(), matches!(figure, Figure::Total(_)));
-            if !seen.insert((value, is_total)) {
-                continue;
-            }
-            match (is_total, &vectors[value]) {
-                (true, Vector::Ints(numbers)) => {
-                    let sum = self.totals.entry(value).or_insert(Sum::Ints { sum: 0, profiles: 0 });
-                    present(numbers).for_each(|value| sum.add(Number::Int(value)));
+            let value = figure.value();
+            match &vectors[value] {
+                Vector::Ints(numbers) if matches!(figure, Figure::Total(_)) => {
+                    if seen.insert((value, true)) {
+                        let (sum, profiles) = self.totals.entry(value).or_default();
+                        present(numbers).for_each(|value| {
+                            *sum += i128::from(value);
+                            *profiles += 1;
+                        });
+                    }
                 }
-                (true, Vector::Floats(numbers)) => {
-                    let empty = Sum::Floats { sum: 0.0, lost: 0.0, profiles: 0 };
-                    let sum = self.totals.entry(value).or_insert(empty);
-                    present(numbers).for_each(|value| sum.add(Number::of(value)));
-                }
-                (false, Vector::Ints(numbers)) => {
+                // Only once a figure needs them.
+                _ if !seen.insert((value, false)) => {}
+                Vector::Ints(numbers) => {
                     let values = self.values.entry(value).or_insert(Values::Ints(Vec::new()));
                     if let Values::Ints(values) = values {
                         values.extend(present(numbers));
                     }
                 }
-                (false, Vector::Floats(numbers)) => {
+                Vector::Floats(numbers) => {
                     let values = self.values.entry(value).or_insert(Values::Floats(Vec::new()));
                     if let Values::Floats(values) = values {
                         // Adding zero makes one of the two zeros.
@@ -138,30 +125,64 @@ impl Census {
         }
     }
 
+    /// Adds what another instance saw.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for (id, (sum, profiles)) in other.totals {
+            let own = self.totals.entry(id).or_default();
+            *own = (own.0 + sum, own.1 + profiles);
+        }
+        for (id, values) in other.values {
+            match (self.values.get_mut(&id), values) {
+                (Some(Values::Ints(own)), Values::Ints(values)) => own.extend(values),
+                (Some(Values::Floats(own)), Values::Floats(values)) => own.extend(values),
+                (_, values) => {
+                    self.values.insert(id, values);
+                }
+            }
+        }
+    }
+
     /// Every figure of a program, in its order.
     pub(crate) fn fit(mut self, program: &Program) -> Vec<Known> {
-        self.values.values_mut().for_each(|values| match values {
-            Values::Ints(values) => values.sort_unstable(),
-            Values::Floats(values) => values.sort_unstable_by(f64::total_cmp),
-        });
         let known = |figure: &Figure| match figure {
-            Figure::Cut { value, reach, percent } => match self.values.get(value) {
+            Figure::Cut { value, reach, percent } => match self.values.get_mut(value) {
                 Some(values) => values.cut(*reach, percent),
                 None => Known { profiles: 0, found: Found::Nobody },
             },
-            Figure::Total(value) => match self.totals.get(value) {
-                Some(sum) => sum.known(),
-                None => Known { profiles: 0, found: Found::Sum(None) },
+            Figure::Total(value) => match (self.totals.get(value), self.values.get_mut(value)) {
+                (Some((sum, profiles)), _) => {
+                    let sum = i64::try_from(*sum).ok().filter(|_| *profiles > 0).map(Number::Int);
+                    Known { profiles: *profiles, found: Found::Sum(sum) }
+                }
+                (None, Some(Values::Floats(values))) => Known {
+                    profiles: values.len() as u64,
+                    found: Found::Sum(total(values).filter(|_| !values.is_empty())),
+                },
+                (None, _) => Known { profiles: 0, found: Found::Sum(None) },
             },
         };
         program.figures.iter().map(known).collect()
     }
 }
 
+/// Neumaier's sum, where what each addition loses is kept beside the sum; of the values in their own order.
+fn total(values: &mut [f64]) -> Option<Number> {
+    values.sort_unstable_by(f64::total_cmp);
+    let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
+    for value in values.iter().copied() {
+        let next = sum + value;
+        lost += if sum.abs() >= value.abs() { (sum - next) + value } else { (value - next) + sum };
+        sum = next;
+    }
+    // Beyond the greatest number there is nothing left to correct.
+    let sum = if sum.is_finite() { sum + lost } else { sum };
+    (!sum.is_nan()).then(|| Number::of(sum))
+}
+
 impl Values {
     /// The rank of a value is `100 × smaller ÷ profiles`, so it is reached by values greater than that of some place in
     /// the order.
-    fn cut(&self, reach: Reach, percent: &Literal) -> Known {
+    fn cut(&mut self, reach: Reach, percent: &Literal) -> Known {
         let profiles = match self {
             Self::Ints(values) => values.len(),
             Self::Floats(values) => values.len(),
@@ -177,42 +198,13 @@ impl Values {
             None => Found::Nobody,
             Some(0) => Found::Everybody,
             Some(smaller) => Found::Above(match self {
-                Self::Ints(values) => Number::Int(values[smaller - 1]),
-                Self::Floats(values) => Number::of(values[smaller - 1]),
+                Self::Ints(values) => Number::Int(*values.select_nth_unstable(smaller - 1).1),
+                Self::Floats(values) => {
+                    Number::of(*values.select_nth_unstable_by(smaller - 1, f64::total_cmp).1)
+                }
             }),
         };
         Known { profiles: profiles as u64, found }
-    }
-}
-
-impl Sum {
-    fn add(&mut self, value: Number) {
-        match (self, value) {
-            (Self::Ints { sum, profiles }, Number::Int(value)) => {
-                *sum += i128::from(value);
-                *profiles += 1;
-            }
-            (Self::Floats { sum, lost, profiles }, Number::Float(bits)) => {
-                let value = f64::from_bits(bits);
-                let next = *sum + value;
-                *lost += if sum.abs() >= value.abs() { (*sum - next) + value } else { (value - next) + *sum };
-                *sum = next;
-                *profiles += 1;
-            }
-            _ => unreachable!("a value keeps its type"),
-        }
-    }
-
-    fn known(&self) -> Known {
-        let (profiles, sum) = match *self {
-            Self::Ints { sum, profiles } => (profiles, i64::try_from(sum).ok().map(Number::Int)),
-            Self::Floats { sum, lost, profiles } => {
-                // Beyond the greatest number there is nothing left to correct.
-                let sum = if sum.is_finite() { sum + lost } else { sum };
-                (profiles, (!sum.is_nan()).then(|| Number::of(sum)))
-            }
-        };
-        Known { profiles, found: Found::Sum(sum.filter(|_| profiles > 0)) }
     }
 }
 
@@ -331,6 +323,32 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// However everybody is cut into parts, and in whatever order they come.
+        #[test]
+        fn parts_add_up(
+            floats in prop::collection::vec(-1e16..1e16_f64, 0..60), ints in prop::collection::vec(any::<i64>(), 0..60),
+            cut in 0..60_usize,
+        ) {
+            let census = |floats: &[f64], ints: &[i64]| Census {
+                values: [(0, Values::Floats(floats.to_vec())), (1, Values::Ints(ints.to_vec()))].into(),
+                totals: [(2, (ints.iter().map(|value| i128::from(*value)).sum(), ints.len() as u64))].into(),
+            };
+            let (mut whole, mut turned) = (census(&floats, &ints), floats.clone());
+            turned.reverse();
+            let (at, other) = (cut.min(turned.len()), cut.min(ints.len()));
+            let mut parts = census(&turned[at..], &ints[other..]);
+            parts.absorb(census(&turned[..at], &ints[..other]));
+            prop_assert_eq!(parts.totals, whole.totals);
+            for id in [0, 1] {
+                let percent = Literal::Int(60);
+                let (parts, whole) = (parts.values.get_mut(&id).unwrap(), whole.values.get_mut(&id).unwrap());
+                prop_assert_eq!(parts.cut(Reach::AtLeast, &percent), whole.cut(Reach::AtLeast, &percent));
+                if let (Values::Floats(parts), Values::Floats(whole)) = (parts, whole) {
+                    prop_assert_eq!(total(parts), total(whole));
+                }
+            }
+        }
+
         /// What is kept decides every value as the definition does, values that nobody had included.
         #[test]
         fn a_cut_is_the_definition(

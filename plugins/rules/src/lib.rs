@@ -77,7 +77,7 @@ impl Segmentation for Rules {
     const MANIFEST: Manifest = manifest!(
         "rules",
         "segments as boolean SQL expressions over events, attributes and segments",
-        ["nests", "narrow"]
+        ["nests", "narrow", "adds"]
     );
     type Config = Config;
 
@@ -147,6 +147,15 @@ impl Segmentation for Rules {
         Ok(())
     }
 
+    fn observed(&mut self) -> Result<Vec<u8>> {
+        postcard::to_stdvec(&std::mem::take(&mut self.census)).map_err(|error| unreadable(&error))
+    }
+
+    fn absorb(&mut self, observed: &[u8]) -> Result<()> {
+        self.census.absorb(postcard::from_bytes(observed).map_err(|error| unreadable(&error))?);
+        Ok(())
+    }
+
     fn fit(&mut self) -> Result<Fitted> {
         let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
         self.known = std::mem::take(&mut self.census).fit(&evaluator.program);
@@ -204,6 +213,10 @@ fn is_model(rule: &Rule) -> bool {
         model |= matches!(expr.kind, ast::ExprKind::Percentile(_) | ast::ExprKind::Total(_));
     });
     model
+}
+
+fn unreadable(error: &postcard::Error) -> Fault {
+    Fault::permanent("observed", format!("what an instance observed cannot be handed on: {error}"))
 }
 
 fn unbound() -> Fault {

@@ -101,7 +101,10 @@ impl Bits {
     /// Whether the row behind each that is set is set in the other, which may have a row more.
     pub(crate) fn is_before(&self, other: &Self) -> bool {
         let next = other.words.iter().skip(1).chain([&0]);
-        self.words.iter().zip(other.words.iter().zip(next)).all(|(set, (here, next))| set & !(here >> 1 | next << 63) == 0)
+        self.words
+            .iter()
+            .zip(other.words.iter().zip(next))
+            .all(|(set, (here, next))| set & !(here >> 1 | next << 63) == 0)
     }
 
     /// Replaces all bits by one value.

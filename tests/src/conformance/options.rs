@@ -19,8 +19,18 @@ pub(super) const DUTIES: &[Duty] = &[
     ("refuses options that are no table", no_table),
 ];
 
-const CAPABILITIES: [&str; 9] =
-    ["idempotent", "transactional", "ordered", "stateful", "network", "secrets", "model", "nests", "narrow"];
+const CAPABILITIES: [&str; 9] = [
+    "idempotent",
+    "transactional",
+    "ordered",
+    "stateful",
+    "network",
+    "secrets",
+    "model",
+    "nests",
+    "narrow",
+    "adds",
+];
 
 fn manifest(subject: &Subject<'_>) -> Result<(), String> {
     let manifest = &subject.plugin.manifest;
