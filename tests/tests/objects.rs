@@ -510,7 +510,7 @@ fn a_killed_run_over_s3_goes_on_where_it_stopped() {
     assert_eq!(wanted.1, 2);
 
     let begun = Instant::now();
-    assert!(command(&["run", "pipeline.toml", "--quiet"]).status().unwrap().success());
+    assert!(command(&["run", "pipeline.toml", "--quiet"]).output().unwrap().status.success());
     let takes = begun.elapsed();
     let mut seed = 0x2545_f491_u64;
     for _ in 0..8 {
