@@ -19,7 +19,7 @@ pub(super) const DUTIES: &[Duty] = &[
     ("refuses options that are no table", no_table),
 ];
 
-const CAPABILITIES: [&str; 9] = [
+const CAPABILITIES: [&str; 10] = [
     "idempotent",
     "transactional",
     "ordered",
