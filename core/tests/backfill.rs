@@ -7,11 +7,14 @@ use arrow::{
     datatypes::{Field, Schema},
 };
 use kindred_core::{
-    config::{self, ConsentDefault, Party, Pipeline, Source},
+    config::{self, ConsentDefault, Pipeline, Source},
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::Segments,
-    step::intake::{Bound, Gathering},
+    step::{
+        intake::{Bound, Gathering},
+        load::Load,
+    },
     store::Store,
 };
 use kindred_plugin_cookies as _;
@@ -59,9 +62,8 @@ impl House {
         let source = Source {
             name: "web".into(),
             plugin: "cookies".into(),
-            party: Party::First,
             consent: ConsentDefault::Granted,
-            config: serde_json::Value::Null,
+            ..Source::default()
         };
         Self { store: Store::open(folder).unwrap(), source, batches: 0 }
     }
@@ -85,7 +87,7 @@ impl House {
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
         let (mut gathering, store) = (Gathering::default(), &mut self.store);
         let bound = Bound::new(store, &self.source, &batch.schema(), &[]).unwrap();
-        bound.take(store, &batch, &mut gathering, &mut Vec::new()).unwrap();
+        bound.take(store, &Load::of(batch), &mut gathering, &mut Vec::new()).unwrap();
         let mut change = store.tables.change();
         let segment = gathering.segment(&store.columns).unwrap();
         let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
