@@ -91,14 +91,14 @@ fn what_was_acknowledged_is_handed_on_before_the_end() {
 
 #[test]
 fn a_clock_that_is_wrong_by_a_day_loses_nothing_and_nobody() {
-    let Some(library) = services::program("faketime", &["-m", "+0", "printenv", "LD_PRELOAD"]) else {
+    let Some(library) = services::program("faketime", &["-m", "-f", "+0", "printenv", "LD_PRELOAD"]) else {
         return;
     };
     let (sandbox, port) = sandbox();
     let clock = sandbox.write("clock", "+0");
     let mut command = sandbox.command(&["serve", "pipeline.toml"]);
     command.env("LD_PRELOAD", library.trim()).env("FAKETIME_TIMESTAMP_FILE", &clock).env("NO_FAKE_STAT", "1");
-    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_CACHE_DURATION", "1");
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("FAKETIME_NO_CACHE", "1");
     let mut server = Server::started(command);
     let mut all = BTreeSet::new();
     // A day ahead and back, a day behind and ahead once more: who is in the audience stays in it.
