@@ -15,14 +15,14 @@ clock = "2026-02-01T00:00:00Z"
 [sources.web]
 plugin = "cookies"
 consent = "granted"
-config = { path = "logs", identifiers = { cookie = "cookie", device = "device" } }
+config = { path = "logs", identifiers = { device = "device" } }
 
 [sources.panel]
 plugin = "cookies"
 party = "third"
 consent = "granted"
 destinations = ["mail"]
-config = { path = "panel", identifiers = { cookie = "cookie", device = "device" } }
+config = { path = "panel", identifiers = { device = "device" } }
 
 [segments.visitors]
 rule = "did(source = 'web' AND event = 'view')"
