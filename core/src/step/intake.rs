@@ -37,6 +37,9 @@ const ID_REUSED: (&str, &str) = ("id-reused", "another event came under this id 
 /// Namespaces whose values name a person directly.
 const RAW: [&str; 4] = ["email", "phone", "name", "ip"];
 
+/// Rows with a value that the store cannot hold, and what is wrong with it.
+type Misfits = BTreeMap<usize, String>;
+
 /// A source whose schema is known: which column plays which part.
 #[derive(Debug)]
 pub struct Bound {
@@ -242,9 +245,9 @@ impl Bound {
     }
 
     /// The columns as the store holds them, and the rows of values that it cannot hold.
-    fn fit<'a>(&self, columns: &'a [ArrayRef]) -> Result<(Cow<'a, [ArrayRef]>, BTreeMap<usize, String>)> {
+    fn fit<'a>(&self, columns: &'a [ArrayRef]) -> Result<(Cow<'a, [ArrayRef]>, Misfits)> {
         let mut fitted = Cow::Borrowed(columns);
-        let mut misfits = BTreeMap::new();
+        let mut misfits = Misfits::new();
         for (name, at, held) in &self.fitted {
             let (values, lost) = convert(&columns[*at], *held, Numbers::Widen)?;
             for row in lost {
@@ -298,7 +301,7 @@ impl Bound {
     fn gate(
         &self,
         store: &mut Store,
-        (cells, misfits): (&Cells, BTreeMap<usize, String>),
+        (cells, misfits): (&Cells, Misfits),
         load: &Load,
         taken: &mut Taken,
         refused: &mut Vec<Refused>,

@@ -87,6 +87,9 @@ pub fn replay(
     Ok(done)
 }
 
+/// As a run has them.
+type Chains = Vec<(Chain, Bound)>;
+
 /// A chain without its source, of rows of one schema.
 struct Line {
     source: String,
@@ -101,8 +104,8 @@ fn open(
     registry: &Registry,
     store: &mut Store,
     meant: &BTreeMap<u64, u64>,
-) -> Result<(Vec<Line>, Vec<(Chain, Bound)>)> {
-    let (mut lines, mut chains): (Vec<Line>, Vec<(Chain, Bound)>) = (Vec::new(), Vec::new());
+) -> Result<(Vec<Line>, Chains)> {
+    let (mut lines, mut chains): (Vec<Line>, Chains) = (Vec::new(), Vec::new());
     for key in meant.values().copied().collect::<BTreeSet<u64>>() {
         let Some(kept) = kept::get(&store.tables, key)? else { continue };
         let (source, schema) = (kept.source.clone(), kept.rows(|_| false)?.schema());

@@ -15,14 +15,14 @@ clock = "2026-02-01T00:00:00Z"
 [sources.web]
 plugin = "cookies"
 consent = "granted"
-config = { path = "logs", identifiers = { cookie = "cookie", device = "device" } }
+config = { path = "logs", identifiers = { device = "device" } }
 
 [sources.panel]
 plugin = "cookies"
 party = "third"
 consent = "granted"
 destinations = ["mail"]
-config = { path = "panel", identifiers = { cookie = "cookie", device = "device" } }
+config = { path = "panel", identifiers = { device = "device" } }
 
 [segments.visitors]
 rule = "did(source = 'web' AND event = 'view')"
@@ -150,7 +150,7 @@ fn a_segment_of_a_source_with_terms_is_refused_before_anything_runs() {
     let (text, code) = shop.text(&["run", "pipeline.toml"]);
     assert_eq!(code, 2);
     assert!(text.contains("`visitors` cannot go to `dsp`: it may depend on source `panel`"), "{text}");
-    assert!(text.contains("did(source = 'web' AND …)"), "{text}");
+    assert!(text.contains("a rule that names its sources"), "{text}");
     assert!(!shop.0.path().join("store").exists());
     let problems = shop.run(&["check", "pipeline.toml", "--json"]);
     let problems: serde_json::Value = serde_json::from_slice(&problems.stdout).unwrap();

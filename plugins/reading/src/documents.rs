@@ -24,6 +24,9 @@ pub struct Documents {
     outside: Json,
 }
 
+/// Whether a value is neither text nor a number, and its text.
+type Cell<'a> = (bool, Option<Cow<'a, str>>);
+
 /// A batch under construction.
 pub struct Filling<'a> {
     documents: &'a Documents,
@@ -95,11 +98,7 @@ impl Filling<'_> {
 }
 
 impl Documents {
-    fn cells<'de>(
-        &self,
-        own: &'de str,
-        outside: &[&'de str],
-    ) -> Result<Vec<(bool, Option<Cow<'de, str>>)>, serde_json::Error> {
+    fn cells<'de>(&self, own: &'de str, outside: &[&'de str]) -> Result<Vec<Cell<'de>>, serde_json::Error> {
         let mut found = vec![None; self.plan.slots.len()];
         for document in outside.iter().rev() {
             self.outside.find(document, &mut found)?;
