@@ -16,7 +16,7 @@ pub struct Facts {
     pub model: bool,
     /// Sources whose attributes and events the answer depends on, besides those of the segments that it depends on; none:
     /// it may be any, also through identifiers. A source whose terms name destinations goes to no other one, so a segment that does
-    /// not say what it reads is taken to read it. A host of version 1.1 does not know this.
+    /// not say what it reads is taken to read it. A host of version 1.2 does not know this.
     #[serde(default)]
     pub reads: Option<Vec<String>>,
 }
