@@ -94,25 +94,26 @@ impl Census {
         let mut seen = BTreeSet::new();
         for figure in program.figures.iter() {
             let value = figure.value();
-            match &vectors[value] {
-                Vector::Ints(numbers) if matches!(figure, Figure::Total(_)) => {
-                    if seen.insert((value, true)) {
-                        let (sum, profiles) = self.totals.entry(value).or_default();
-                        present(numbers).for_each(|value| {
-                            *sum += i128::from(value);
-                            *profiles += 1;
-                        });
-                    }
+            // Decimals are summed in their own order, once all of them are here.
+            let is_sum = matches!((figure, &vectors[value]), (Figure::Total(_), Vector::Ints(_)));
+            if !seen.insert((value, is_sum)) {
+                continue;
+            }
+            match (is_sum, &vectors[value]) {
+                (true, Vector::Ints(numbers)) => {
+                    let (sum, profiles) = self.totals.entry(value).or_default();
+                    present(numbers).for_each(|value| {
+                        *sum += i128::from(value);
+                        *profiles += 1;
+                    });
                 }
-                // Only once a figure needs them.
-                _ if !seen.insert((value, false)) => {}
-                Vector::Ints(numbers) => {
+                (false, Vector::Ints(numbers)) => {
                     let values = self.values.entry(value).or_insert(Values::Ints(Vec::new()));
                     if let Values::Ints(values) = values {
                         values.extend(present(numbers));
                     }
                 }
-                Vector::Floats(numbers) => {
+                (_, Vector::Floats(numbers)) => {
                     let values = self.values.entry(value).or_insert(Values::Floats(Vec::new()));
                     if let Values::Floats(values) = values {
                         // Adding zero makes one of the two zeros.
