@@ -12,7 +12,7 @@
 //! ```
 //!
 //! The URLs themselves go on without user, password, fragment and query, as e-mail addresses and tokens are mostly there;
-//! they are written by the URL Standard (https://url.spec.whatwg.org), so two spellings of one address become one. A URL
+//! they are written by the URL Standard (<https://url.spec.whatwg.org>), so two spellings of one address become one. A URL
 //! that cannot be read becomes null. What stands in the path stays.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};

@@ -1,7 +1,7 @@
 //! Where a visit comes from: the channel, from the page, its campaign and the page before.
 //!
 //! Media are read as in the default channel groups of Google Analytics 4
-//! (https://support.google.com/analytics/answer/9756891), because campaigns are tagged for those.
+//! (<https://support.google.com/analytics/answer/9756891>), because campaigns are tagged for those.
 
 use crate::page::{CLICKS, Page};
 
