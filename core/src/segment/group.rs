@@ -81,7 +81,8 @@ impl Group {
         self.workers().take(if self.adds() { usize::MAX } else { 1 })
     }
 
-    fn adds(&self) -> bool {
+    /// Whether what several instances observe adds up.
+    pub fn adds(&self) -> bool {
         self.maker.plugin.manifest.can("adds")
     }
 

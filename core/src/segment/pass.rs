@@ -75,7 +75,7 @@ impl Pass {
         let names = group.segments.join("`, `");
         let failed = || Error::plugin("segmentation", &names);
         let batches = if self.profiles.len() > SEVERAL * BATCH {
-            batches(&self.profiles, |rows| evenly(&self.profiles, rows, |page| store.events.of_page(page)))
+            of_many(store, &self.profiles)
         } else {
             // Of few profiles it is known how long each history is: some may be as long as all others together.
             let lengths = store.events.lengths(&self.profiles)?;
@@ -131,21 +131,19 @@ impl Pass {
     }
 }
 
+/// Many profiles, ascending, in batches; of how many events they have the store tells by the page.
+pub(super) fn of_many(store: &Store, profiles: &[u32]) -> Vec<Range<usize>> {
+    batches(profiles, |rows| evenly(profiles, rows, |page| store.events.of_page(page)))
+}
+
 /// Profiles, ascending, in batches. They end at borders of pages where that leaves them large: the events of a page lie in
 /// one block, which then need not be copied. Pages with very many events are several batches, as `cut` says.
-pub(super) fn batches(
-    profiles: &[u32],
-    cut: impl Fn(Range<usize>) -> Vec<Range<usize>>,
-) -> Vec<Range<usize>> {
+fn batches(profiles: &[u32], cut: impl Fn(Range<usize>) -> Vec<Range<usize>>) -> Vec<Range<usize>> {
     pages(profiles).flat_map(cut).collect()
 }
 
 /// Batches of as many profiles each, where `events` tells how many events a page has.
-pub(super) fn evenly(
-    profiles: &[u32],
-    rows: Range<usize>,
-    events: impl Fn(u32) -> usize,
-) -> Vec<Range<usize>> {
+fn evenly(profiles: &[u32], rows: Range<usize>, events: impl Fn(u32) -> usize) -> Vec<Range<usize>> {
     let parts = profiles[rows.clone()].chunk_by(|a, b| page(*a) == page(*b));
     let expected: usize = parts.map(|part| events(page(part[0])) * part.len() / BATCH).sum();
     let count = expected.div_ceil(EVENTS).clamp(1, rows.len());

@@ -1,7 +1,7 @@
 //! When the sources are drained: queries are asked, models fitted on everybody, and what builds on either evaluated.
 
 use super::{
-    AHEAD, BATCH, Model, Segments, bytes,
+    AHEAD, Model, Segments, bytes,
     group::Group,
     pass::{self, Pass, SEVERAL},
 };
@@ -128,15 +128,13 @@ impl Segments {
         let group = &mut self.groups[at];
         let names = group.segments.join("`, `");
         let failed = || Error::plugin("segmentation", &names);
-        if everybody.len() as usize > SEVERAL * BATCH {
+        let everybody: Vec<u32> = everybody.iter().collect();
+        let batches = pass::of_many(store, &everybody);
+        if group.adds() && batches.len() > SEVERAL {
             group.multiply().map_err(failed())?;
         }
-        let everybody: Vec<u32> = everybody.iter().collect();
         let observers: Vec<_> = group.observers().collect();
         let mut waiting = VecDeque::new();
-        let batches = pass::batches(&everybody, |rows| {
-            pass::evenly(&everybody, rows, |page| store.events.of_page(page))
-        });
         for (rows, observer) in batches.into_iter().zip(observers.iter().cycle()) {
             let part = &everybody[rows];
             let (batch, _) =

@@ -2,6 +2,7 @@
 //! from the row as its source handed it out, before any enrichment, without the id itself, without consent (which may be
 //! said anew) and without what the source says is of the receipt.
 
+use super::exact::values;
 use crate::{Result, store::ids::Says};
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
@@ -29,7 +30,7 @@ pub(super) fn contents(batch: &RecordBatch) -> Result<Vec<Says>> {
     let mut names = String::new();
     for (name, at) in columns {
         let kind = schema.field(at).data_type();
-        names.push_str(&format!("{name}\0{}\0", plain(kind)));
+        names.push_str(&format!("{name}\0{}\0", values(kind)));
         add(&mut rows, batch.column(at), xxh3_64(name.as_bytes()))?;
     }
     let columns = xxh3_64(names.as_bytes()) as u16;
@@ -84,14 +85,6 @@ fn add(rows: &mut [u64], values: &ArrayRef, seed: u64) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The type of the values, however they are coded.
-fn plain(kind: &DataType) -> &DataType {
-    match kind {
-        DataType::Dictionary(_, of) => plain(of),
-        other => other,
-    }
 }
 
 /// splitmix64's finish: every bit of the answer hangs on every bit of the number.

@@ -14,7 +14,7 @@ use crate::{
 };
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array},
-    compute::take,
+    compute::take_record_batch,
     datatypes::{Field, Schema, SchemaRef},
 };
 use kindred_plugin_api::{
@@ -141,7 +141,7 @@ impl Gate {
         }
         let kept: Vec<u32> = (0..rows as u32).filter(|row| !broken.contains_key(row)).collect();
         let numbers: Vec<u32> = broken.keys().copied().collect();
-        load.batch = some(&whole, kept.clone())?;
+        load.batch = take_record_batch(&whole, &UInt32Array::from(kept.clone()))?;
         load.at = Some(kept);
         let rows = broken.into_iter().map(|(at, (code, message, mutilated, known))| SetAside {
             at,
@@ -157,7 +157,8 @@ impl Gate {
             mutilated,
             known,
         });
-        load.aside.push(Aside { batch: some(&whole, numbers)?, rows: rows.collect() });
+        let batch = take_record_batch(&whole, &UInt32Array::from(numbers))?;
+        load.aside.push(Aside { batch, rows: rows.collect() });
         Ok(())
     }
 
@@ -231,12 +232,6 @@ fn valid(values: &ArrayRef) -> Vec<u32> {
     let nulls = values.logical_nulls();
     let is = |row: &u32| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row as usize));
     (0..values.len() as u32).filter(is).collect()
-}
-
-pub(super) fn some(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch, Fault> {
-    let rows = UInt32Array::from(rows);
-    let columns = batch.columns().iter().map(|column| take(column, &rows, None));
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect::<Result<_, _>>()?)?)
 }
 
 fn changed(name: &str, found: &str, expected: ColumnType) -> String {

@@ -87,7 +87,7 @@ pub(super) fn found(kind: &DataType, wanted: ColumnType, numbers: Numbers) -> St
 }
 
 /// The type of the values of a column, which may be coded.
-fn values(kind: &DataType) -> &DataType {
+pub(super) fn values(kind: &DataType) -> &DataType {
     match kind {
         DataType::Dictionary(_, of) => values(of),
         other => other,

@@ -6,7 +6,10 @@ use super::{
     tables::{self, Change, Tables},
 };
 use crate::Result;
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{RecordBatch, UInt32Array},
+    compute::take_record_batch,
+};
 use kindred_plugin_api::Reject;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,7 +108,8 @@ pub(super) fn add(
         let first = *next + 1;
         let keep: Vec<(u64, &Refused)> = (first..).zip(part).filter(|(_, row)| row.keep).collect();
         let letters = keep.iter().map(|(number, row)| (*number, row.who.clone())).unzip();
-        let rows = kept::some(rows, keep.iter().map(|(_, row)| row.at).collect())?;
+        let at = UInt32Array::from_iter_values(keep.iter().map(|(_, row)| row.at));
+        let rows = take_record_batch(rows, &at)?;
         let kept = Kept::new(source, at_us, &rows, letters)?;
         for Refused { stage, instance, reject, keep, .. } in part {
             *next += 1;

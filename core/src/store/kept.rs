@@ -5,7 +5,7 @@ use super::tables::{self, Change, Tables};
 use crate::Result;
 use arrow::{
     array::{RecordBatch, UInt32Array},
-    compute::{concat_batches, take},
+    compute::{concat_batches, take_record_batch},
     error::ArrowError,
     ipc::{reader::StreamReader, writer::StreamWriter},
 };
@@ -56,7 +56,7 @@ impl Kept {
     pub fn rows(&self, wanted: impl Fn(u64) -> bool) -> Result<RecordBatch> {
         let rows = (0..).zip(&self.letters).filter(|(_, letter)| wanted(**letter)).map(|(row, _)| row);
         let batch = read(&self.rows)?;
-        some(&batch, rows.collect())
+        Ok(take_record_batch(&batch, &UInt32Array::from_iter_values(rows))?)
     }
 
     /// Puts what is left of it once some letters need no row any more.
@@ -133,13 +133,6 @@ pub(super) fn list(tables: &Tables) -> Result<Vec<u64>> {
 /// When the database fails.
 pub fn get(tables: &Tables, key: u64) -> Result<Option<Kept>> {
     tables::read(&tables.kept, key.to_be_bytes())
-}
-
-/// Some rows of a batch.
-pub(super) fn some(batch: &RecordBatch, rows: Vec<u32>) -> Result<RecordBatch> {
-    let rows = UInt32Array::from(rows);
-    let columns = batch.columns().iter().map(|column| take(column, &rows, None));
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect::<Result<_, ArrowError>>()?)?)
 }
 
 fn written(rows: &RecordBatch) -> Result<Vec<u8>> {
