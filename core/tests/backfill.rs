@@ -2,30 +2,22 @@
 //! a changed one keeps its members and a new one has none; in the end all is as if it had been so from the start.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray},
-    datatypes::{Field, Schema},
-};
+mod views;
+
 use kindred_core::{
-    config::{self, ConsentDefault, Pipeline, Source},
+    config::{self, Pipeline},
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::Segments,
-    step::{
-        intake::{Bound, Gathering},
-        load::Load,
-    },
     store::Store,
 };
 use kindred_plugin_cookies as _;
 use kindred_plugin_rules as _;
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path};
+use views::{Event, HOUR, START};
 
-const HOUR: i64 = 3_600_000_000;
-/// A day in 2026, so that times are times.
-const START: i64 = 20_500 * 24 * HOUR;
 const NOW: i64 = START + 1_000 * HOUR;
 
 const HEAD: &str = r#"
@@ -43,9 +35,6 @@ const BEFORE: &str = "[segments.changed]\nrule = \"did(event = 'buy')\"\n";
 const AFTER: &str = "[segments.changed]\nrule = \"count(event = 'view') >= 1\"\n\
                      [segments.new]\nrule = \"did(event = 'buy', '300 hours')\"\n";
 
-/// One event: who, hours behind the start, whether it is a view.
-type Event = (u8, i64, bool);
-
 fn pipeline(registry: &Registry, rest: &str) -> Pipeline {
     config::load_text(Path::new("p.toml"), &format!("{HEAD}{rest}"), &[], registry).unwrap()
 }
@@ -53,46 +42,18 @@ fn pipeline(registry: &Registry, rest: &str) -> Pipeline {
 /// Takes events in and evaluates in the way of a step.
 struct House {
     store: Store,
-    source: Source,
     batches: usize,
 }
 
 impl House {
     fn new(folder: &Path) -> Self {
-        let source = Source {
-            name: "web".into(),
-            plugin: "cookies".into(),
-            consent: ConsentDefault::Granted,
-            ..Source::default()
-        };
-        Self { store: Store::open(folder).unwrap(), source, batches: 0 }
+        Self { store: Store::open(folder).unwrap(), batches: 0 }
     }
 
     /// Answers who was touched.
     fn take(&mut self, events: &[Event]) -> RoaringBitmap {
         self.batches += 1;
-        let text = |of: &dyn Fn(usize, &Event) -> String| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(events.iter().enumerate().map(|(n, e)| of(n, e))))
-        };
-        let times = TimestampMicrosecondArray::from_iter_values(events.iter().map(|e| START + e.1 * HOUR));
-        let columns: [(&str, ArrayRef); 4] = [
-            ("event_id", text(&|n, _| format!("{} {n}", self.batches))),
-            ("event_time", Arc::new(times.with_timezone("+00:00"))),
-            ("event", text(&|_, e| if e.2 { "view" } else { "buy" }.to_owned())),
-            ("id.cookie", text(&|_, e| e.0.to_string())),
-        ];
-        let fields: Vec<Field> =
-            columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
-        let columns = columns.into_iter().map(|(_, column)| column).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
-        let (mut gathering, store) = (Gathering::default(), &mut self.store);
-        let bound = Bound::new(store, &self.source, &batch.schema(), &[]).unwrap();
-        bound.take(store, &Load::of(batch), &mut gathering, &mut Vec::new()).unwrap();
-        let mut change = store.tables.change();
-        let segment = gathering.segment(&store.columns).unwrap();
-        let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
-        store.commit(change, staged).unwrap();
-        gathering.touched
+        views::take(&mut self.store, self.batches, events)
     }
 
     fn step(&mut self, segments: &mut Segments, events: &[Event]) {

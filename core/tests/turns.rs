@@ -2,33 +2,25 @@
 //! at which anything could change finds with rules written in Rust.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
-use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray},
-    datatypes::{Field, Schema},
-};
+mod views;
+
 use kindred_core::{
-    config::{self, ConsentDefault, Source},
+    config,
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::{
         Segments,
         turns::{Since, Turns, Until, turns},
     },
-    step::{
-        intake::{Bound, Gathering},
-        load::Load,
-    },
     store::Store,
 };
 use kindred_plugin_cookies as _;
 use kindred_plugin_rules as _;
 use proptest::prelude::*;
-use std::{path::Path, sync::Arc};
+use std::path::Path;
+use views::{HOUR, START};
 
-const HOUR: i64 = 3_600_000_000;
 const DAY: i64 = 24 * HOUR;
-/// A day in 2026, so that times are times.
-const START: i64 = 20_500 * DAY;
 
 const PIPELINE: &str = r#"
 [pipeline]
@@ -83,34 +75,9 @@ fn expected(segment: &str, events: &[Event], as_of: i64) -> Turns {
 /// A store with these events, each brought by a step of its own.
 fn store(folder: &Path, events: &[Event]) -> Store {
     let mut store = Store::open(folder).unwrap();
-    let source = Source {
-        name: "web".into(),
-        plugin: "cookies".into(),
-        consent: ConsentDefault::Granted,
-        ..Source::default()
-    };
     for (at, part) in events.chunks(7).enumerate() {
-        let text = |of: &dyn Fn(usize, &Event) -> String| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(part.iter().enumerate().map(|(n, e)| of(n, e))))
-        };
-        let times = TimestampMicrosecondArray::from_iter_values(part.iter().map(|e| START + e.0 * HOUR));
-        let columns: [(&str, ArrayRef); 4] = [
-            ("event_id", text(&|n, _| format!("{at} {n}"))),
-            ("event_time", Arc::new(times.with_timezone("+00:00"))),
-            ("event", text(&|_, e| if e.1 { "view" } else { "buy" }.to_owned())),
-            ("id.cookie", text(&|_, _| "anna".to_owned())),
-        ];
-        let fields: Vec<Field> =
-            columns.iter().map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
-        let columns = columns.into_iter().map(|(_, column)| column).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
-        let mut gathering = Gathering::default();
-        let bound = Bound::new(&mut store, &source, &batch.schema(), &[]).unwrap();
-        bound.take(&mut store, &Load::of(batch), &mut gathering, &mut Vec::new()).unwrap();
-        let mut change = store.tables.change();
-        let segment = gathering.segment(&store.columns).unwrap();
-        let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
-        store.commit(change, staged).unwrap();
+        let of_one: Vec<views::Event> = part.iter().map(|(hours, view)| (0, *hours, *view)).collect();
+        views::take(&mut store, at, &of_one);
     }
     store
 }
