@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) snapshot: PathBuf,
     /// Most memory that this process takes, such as 2GiB. Default: half of the machine's.
-    #[arg(long, value_name = "SIZE", value_parser = crate::limits::size)]
+    #[arg(long, value_name = "SIZE", value_parser = kindred_core::config::size::parse)]
     pub(crate) memory: Option<u64>,
     /// Give up after this time, such as 30s or 5m.
     #[arg(long, value_name = "TIME", value_parser = crate::limits::time)]

@@ -34,30 +34,6 @@ fn machine() -> u64 {
     container.and_then(|text| text.trim().parse().ok()).map_or(whole, |most: u64| most.min(whole))
 }
 
-/// Bytes from `2GiB`, `500 MB` or `1000000000`.
-pub(crate) fn size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor: u64 = match unit.trim() {
-        "" | "B" => 1,
-        "kB" | "KB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        "KiB" | "K" => 1 << 10,
-        "MiB" | "M" => 1 << 20,
-        "GiB" | "G" => 1 << 30,
-        "TiB" | "T" => 1 << 40,
-        other => return Err(format!("unknown unit `{other}`: write MiB, GiB, MB or GB")),
-    };
-    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor));
-    match bytes {
-        Some(bytes) if bytes >= LEAST => Ok(bytes),
-        Some(_) => Err("the least is 64MiB".into()),
-        None => Err("write a whole number and a unit, such as 2GiB".into()),
-    }
-}
-
 /// A time such as `30s`, `5 minutes`, `1h`.
 pub(crate) fn time(text: &str) -> Result<SignedDuration, String> {
     match text.parse::<SignedDuration>() {
@@ -72,15 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times() {
-        assert_eq!(size("2GiB"), Ok(2 << 30));
-        assert_eq!(size("500 MB"), Ok(500_000_000));
-        assert_eq!(size("100000000"), Ok(100_000_000));
-        for bad in
-            ["", "GiB", "2 apples", "1.5GiB", "-1GiB", "1MiB", "99999999999999999999", "99999999999TiB"]
-        {
-            assert!(size(bad).is_err(), "{bad}");
-        }
+    fn times() {
         assert_eq!(time("90s"), Ok(SignedDuration::from_secs(90)));
         assert_eq!(time("5 minutes"), Ok(SignedDuration::from_mins(5)));
         for bad in ["", "5", "0s", "-3s", "soon"] {

@@ -74,6 +74,7 @@ pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outco
     }
     let begun = Instant::now();
     let mut store = Store::existing(&pipeline.store)?;
+    store.events.set_room(pipeline.cache);
     let opened = begun.elapsed();
     let mut segments = Segments::open(&pipeline, registry, &store)?;
     let moment = moment(&pipeline, &store);

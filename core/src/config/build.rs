@@ -13,7 +13,7 @@ use super::{
     problem::{Problem, Span},
     serve,
     shape::Shape,
-    terms,
+    size, terms,
     tree::{Entry, Node, Value},
 };
 use crate::{
@@ -124,6 +124,12 @@ impl<'a> Build<'a> {
             self.problems.push(problem.help(age::ALLOWED));
             0
         });
+        let cache = size::parse(&table.cache).unwrap_or_else(|why| {
+            let message = format!("`pipeline.cache` is not a size: {why}");
+            let problem = Problem::at(&node.span_of("cache"), message).found("not a size");
+            self.problems.push(problem.help(size::ALLOWED));
+            0
+        });
         let clock = clock(&table.clock).unwrap_or_else(|| {
             let problem =
                 Problem::at(&node.span_of("clock"), "`pipeline.clock` is neither a clock nor a moment");
@@ -146,6 +152,7 @@ impl<'a> Build<'a> {
             retention_us,
             clock,
             step_rows: table.step_rows,
+            cache,
             raw_identifiers: table.raw_identifiers,
             engine: Engine::Embedded,
             serve: Default::default(),

@@ -84,6 +84,10 @@ pub(super) struct PipelineTable {
     #[serde(default = "step_rows")]
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) step_rows: usize,
+    /// Memory for events that were read and may be asked for again: `1 GiB`, `500 MB`. With less, more is read from the disk;
+    /// audiences are the same.
+    #[serde(default = "cache")]
+    pub(super) cache: String,
     /// Namespaces whose raw values may be stored, such as `email` and `phone`; others are refused unless hashed.
     #[serde(default)]
     pub(super) raw_identifiers: Vec<String>,
@@ -403,6 +407,10 @@ fn clock() -> String {
 
 fn step_rows() -> usize {
     65_536
+}
+
+fn cache() -> String {
+    "1 GiB".to_owned()
 }
 
 pub(super) fn listen() -> String {

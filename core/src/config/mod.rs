@@ -19,6 +19,7 @@ mod render;
 mod schema;
 mod serve;
 mod shape;
+pub mod size;
 mod syntax;
 mod terms;
 mod text;
@@ -92,6 +93,10 @@ pub struct Pipeline {
     pub clock: Clock,
     /// Rows that are taken from each source at once; `pipeline.step_rows`, default 65,536.
     pub step_rows: usize,
+    /// Bytes of events that stay in memory once they were read; `pipeline.cache`, default 1 GiB. What is answered does not
+    /// depend on it, so it is no part of a plan.
+    #[serde(skip)]
+    pub cache: u64,
     /// Namespaces whose raw values may be stored (`email`, `phone`); `pipeline.raw_identifiers`, default none.
     pub raw_identifiers: Vec<String>,
     /// Where whole audiences are computed; `[engine]`, default embedded.

@@ -120,6 +120,7 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
         return without_store(pipeline, registry, &definitions);
     }
     let mut store = Store::look(&pipeline.store)?;
+    store.events.set_room(pipeline.cache);
     let plan_id = Id::of(pipeline, registry, Some(&store))?;
     let mut warnings = warnings::of_sources(pipeline, registry, Some(&mut store));
     warnings.extend(warnings::of_segments(pipeline));

@@ -191,6 +191,7 @@ fn events(
 ) -> Result<(ArrayRef, Vec<Option<i64>>)> {
     let look_back = look_back_us.map_or(i64::MIN, |back| moment.as_of_us.saturating_sub(back));
     let span = Span { after_us: moment.expired_us().max(look_back), until_us: moment.as_of_us };
+    store.events.let_go();
     let gathered = store.events.gather(profiles, &store.identity, fields, span, &store.columns)?;
     Ok((Arc::new(gathered.events), gathered.next_us))
 }

@@ -360,7 +360,7 @@ impl Bound {
             Id::new(&self.source, id.as_bytes(), contents[load.at(*row) as usize])
         };
         let ids: Vec<Id> = names.iter().map(id).collect();
-        let mut seen = store.are_new(&ids).into_iter();
+        let mut seen = store.are_new(&ids)?.into_iter();
         passed.retain(|passed| {
             if passed.way != Way::Event {
                 return true;

@@ -147,6 +147,7 @@ impl<'a> Run<'a> {
         mut store: Store,
         (mut running, bell): (Vec<Chain>, Option<&Bell>),
     ) -> Result<Self> {
+        store.events.set_room(pipeline.cache);
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {

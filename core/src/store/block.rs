@@ -1,5 +1,5 @@
 //! A block: the events of some pages of profiles, a record batch of its file. Each part of it, the list of its profiles
-//! and every column, is read and proved on its own when it is first asked for, and stays.
+//! and every column, is read and proved on its own when it is first asked for, and stays until its room is needed.
 
 use super::{files::Source, page, widths::Width};
 use crate::Result;
@@ -10,7 +10,10 @@ use arrow::{
 use serde::{Deserialize, Serialize};
 use std::{
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// What is known of a block before anything of it is read; committed with its file.
@@ -55,7 +58,7 @@ pub(super) struct Head {
 }
 
 /// A block, and what was read of it so far.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Block {
     index: Index,
     /// None before it is written; everything is here then.
@@ -64,14 +67,31 @@ pub(super) struct Block {
     columns: Box<[OnceLock<ArrayRef>]>,
     /// Codes with their texts, as they were first asked for; texts that came later have no codes here.
     shown: Box<[OnceLock<ArrayRef>]>,
+    /// Since its room was last wanted.
+    used: AtomicBool,
+}
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        let Self { index, source, head, columns, shown, used: _ } = self;
+        let (index, source, head) = (index.clone(), source.clone(), head.clone());
+        Self {
+            index,
+            source,
+            head,
+            columns: columns.clone(),
+            shown: shown.clone(),
+            used: AtomicBool::default(),
+        }
+    }
 }
 
 impl Block {
     /// One that was committed.
     pub(super) fn committed(index: Index, source: Arc<Source>) -> Self {
         let empty = || index.columns.iter().map(|_| OnceLock::new()).collect();
-        let (columns, shown) = (empty(), empty());
-        Self { index, source: Some(source), head: OnceLock::new(), columns, shown }
+        let (columns, shown, used) = (empty(), empty(), AtomicBool::default());
+        Self { index, source: Some(source), head: OnceLock::new(), columns, shown, used }
     }
 
     /// One that is not written yet, with all its columns.
@@ -92,12 +112,33 @@ impl Block {
             head: OnceLock::from(head),
             shown: columns.iter().map(|_| OnceLock::new()).collect(),
             columns: columns.into_iter().map(OnceLock::from).collect(),
+            used: AtomicBool::default(),
         }
     }
 
     /// It was written; what is here stays.
     pub(super) fn written(&mut self, index: Index, source: Arc<Source>) {
         (self.index, self.source) = (index, Some(source));
+    }
+
+    /// Bytes of what is here and could be read again.
+    pub(super) fn held(&self) -> u64 {
+        let columns =
+            self.index.columns.iter().zip(&self.columns).filter(|(_, column)| column.get().is_some());
+        let head = self.head.get().map(|_| &self.index.head);
+        columns.map(|(piece, _)| piece).chain(head).map(|piece| piece.end - piece.start).sum()
+    }
+
+    /// Whether it was looked into since this was last asked.
+    pub(super) fn was_used(&mut self) -> bool {
+        std::mem::take(self.used.get_mut())
+    }
+
+    /// Lets go of what can be read again.
+    pub(super) fn let_go(&mut self) {
+        if let Some(source) = self.source.take() {
+            *self = Self::committed(self.index.clone(), source);
+        }
     }
 
     /// What is known of it.
@@ -110,6 +151,7 @@ impl Block {
     /// # Errors
     /// [`crate::Error::Damaged`], or what the disk says.
     pub(super) fn head(&self) -> Result<&Head> {
+        self.used.store(true, Ordering::Relaxed);
         if let Some(head) = self.head.get() {
             return Ok(head);
         }
@@ -158,6 +200,11 @@ impl Block {
         }
         let shown = show(self.column(at, width)?.clone())?;
         Ok(self.shown[at].get_or_init(|| shown))
+    }
+
+    /// Bytes that were ever read of its file.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.source.as_ref().map_or(0, |source| source.read_so_far())
     }
 
     fn bytes(&self, piece: &Piece) -> Result<Buffer> {

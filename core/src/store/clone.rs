@@ -50,7 +50,8 @@ mod tests {
             let mut store = Store::open(path).unwrap();
             store.expect_events().unwrap();
             let ids: Vec<Id> = ids.iter().map(|id| Id::new("a source", &[*id], Says::default())).collect();
-            let new: Vec<bool> = store.are_new(&ids).iter().map(|seen| *seen == Seen::Never).collect();
+            let new: Vec<bool> =
+                store.are_new(&ids).unwrap().iter().map(|seen| *seen == Seen::Never).collect();
             let change = store.tables.change();
             store.commit(change, Vec::new()).unwrap();
             (new, store.totals.commits)

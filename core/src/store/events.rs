@@ -3,6 +3,7 @@
 pub use super::gather::{Gathered, Span};
 
 use super::{
+    block::Block,
     columns::Columns,
     files::{self, Files, Layout, Source},
     gather::Search,
@@ -21,20 +22,30 @@ use std::collections::BTreeMap;
 const FAN_IN: usize = 4;
 /// Segments that together have at most this part of the largest's events stay beside it.
 const SMALL: usize = 8;
+/// Bytes of what was read that stay.
+const ROOM: u64 = 1 << 30;
 
 /// The events of a store, read as they are asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Events {
     /// Oldest first.
     segments: Vec<Segment>,
     /// The files of the segments.
     names: Vec<String>,
+    /// Bytes of what was read that may stay.
+    room: u64,
+    /// Bytes that were there when they were last counted, and how many had been read of the files; none where files have
+    /// come since.
+    counted: Option<(u64, u64)>,
+    /// The block that is next to let go, of all in order.
+    hand: usize,
 }
 
 impl Events {
     /// Opens the files; nothing of a block is read yet.
     pub(super) fn open(files: &Files) -> Result<Self> {
-        let mut events = Self::default();
+        let (segments, names) = (Vec::new(), Vec::new());
+        let mut events = Self { segments, names, room: ROOM, counted: None, hand: 0 };
         for (name, entry) in files.of(files::Content::Events) {
             events.push(name.clone(), Segment::committed(&entry.layout, files.open_events(name, entry)?));
         }
@@ -44,6 +55,44 @@ impl Events {
     fn push(&mut self, name: String, segment: Segment) {
         self.names.push(name);
         self.segments.push(segment);
+        self.counted = None;
+    }
+
+    /// How many bytes of what was read may stay; 1 GiB unless this is said.
+    pub fn set_room(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    /// Bytes of what was read and is still here.
+    pub fn held(&self) -> u64 {
+        self.segments.iter().flat_map(Segment::blocks).map(Block::held).sum()
+    }
+
+    /// Lets go of blocks that nobody has looked into for long, where what was read takes more than its room.
+    pub fn let_go(&mut self) {
+        let read = self.segments.iter().map(Segment::read_so_far).sum();
+        let most = self.counted.map_or(u64::MAX, |(held, before)| held + (read - before));
+        if most <= self.room {
+            return;
+        }
+        let mut held = self.held();
+        if held > self.room {
+            let mut blocks: Vec<&mut Block> =
+                self.segments.iter_mut().flat_map(Segment::blocks_mut).collect();
+            // Twice around: whoever was used is passed by once.
+            for _ in 0..2 * blocks.len() {
+                self.hand = (self.hand + 1) % blocks.len();
+                let block = &mut *blocks[self.hand];
+                if !block.was_used() {
+                    held -= block.held();
+                    block.let_go();
+                }
+                if held <= self.room - self.room / 8 {
+                    break;
+                }
+            }
+        }
+        self.counted = Some((held, read));
     }
 
     /// Whether any event has a value in a column.
@@ -154,6 +203,7 @@ impl Events {
     ) -> Result<Vec<String>> {
         let old: Vec<Segment> = self.segments.drain(tail..).collect();
         let retired = self.names.split_off(tail);
+        self.counted = None;
         for name in &retired {
             files.retire(tables, change, name);
         }

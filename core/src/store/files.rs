@@ -16,6 +16,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::FileExt,
     path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
     thread::JoinHandle,
 };
 use xxhash_rust::xxh3::xxh3_64;
@@ -57,6 +58,8 @@ pub enum Content {
     Ids,
     /// Attributes and consent by column.
     Profiles,
+    /// Ids of ingested events, in order.
+    SortedIds,
 }
 
 /// The files of a store.
@@ -142,6 +145,7 @@ impl Files {
             Content::Events => "events",
             Content::Ids => "ids",
             Content::Profiles => "profiles",
+            Content::SortedIds => "run",
         };
         let name = format!("{:016x}.{kind}", self.next);
         self.next += 1;
@@ -236,23 +240,35 @@ impl Entry {
 pub(crate) struct Source {
     path: PathBuf,
     file: File,
+    /// Bytes.
+    read: AtomicU64,
 }
 
 impl Source {
     pub(super) fn new(path: PathBuf, file: File) -> Self {
-        Self { path, file }
+        Self { path, file, read: AtomicU64::default() }
+    }
+
+    /// Bytes that were ever read of it.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// What is wrong with it.
+    pub(super) fn damaged(&self, reason: &str) -> Error {
+        Error::Damaged { path: self.path.clone(), reason: reason.into() }
     }
 
     /// Reads some bytes and proves them; they begin where Arrow wants values to begin.
     pub(crate) fn read(&self, piece: &Piece) -> Result<Buffer> {
-        let damaged = |reason: &str| Error::Damaged { path: self.path.clone(), reason: reason.into() };
+        self.read.fetch_add(piece.end - piece.start, Ordering::Relaxed);
         let mut bytes = MutableBuffer::from_len_zeroed((piece.end - piece.start) as usize);
         self.file.read_exact_at(bytes.as_slice_mut(), piece.start).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("it ends too early"),
+            io::ErrorKind::UnexpectedEof => self.damaged("it ends too early"),
             _ => Error::Io { path: self.path.clone(), source },
         })?;
         if xxh3_64(&bytes) != piece.checksum {
-            return Err(damaged("its checksum is wrong"));
+            return Err(self.damaged("its checksum is wrong"));
         }
         Ok(bytes.into())
     }

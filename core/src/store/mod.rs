@@ -64,7 +64,7 @@ pub const DAY_US: i64 = 86_400_000_000;
 /// of a call vanishes, small enough that a page's events stay in a processor's cache.
 pub const PAGE: u32 = 4_096;
 /// Version of the layout on disk.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 
 /// The page of a profile.
 pub(crate) fn page(profile: u32) -> u32 {
@@ -247,7 +247,10 @@ impl Store {
     }
 
     /// Whether an event with each of these ids was taken in; remembers those that are new. Of equal ones the first is new.
-    pub fn are_new(&mut self, events: &[Id]) -> Vec<Seen> {
+    ///
+    /// # Errors
+    /// When the ids of earlier events cannot be read.
+    pub fn are_new(&mut self, events: &[Id]) -> Result<Vec<Seen>> {
         self.ids.insert(events)
     }
 

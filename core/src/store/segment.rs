@@ -126,6 +126,16 @@ impl Segment {
         &self.blocks
     }
 
+    /// The same, to let go of them.
+    pub(super) fn blocks_mut(&mut self) -> &mut [Block] {
+        &mut self.blocks
+    }
+
+    /// Bytes that were ever read of its file.
+    pub(super) fn read_so_far(&self) -> u64 {
+        self.blocks.first().map_or(0, Block::read_so_far)
+    }
+
     /// A block with the names of its columns.
     pub(super) fn part(&self, block: usize) -> Part<'_> {
         Part { block: &self.blocks[block], columns: &self.columns }
