@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Major and minor version of the boundary.
-pub const ABI: &str = "1.3";
+pub const ABI: &str = "1.4";
 
 /// The four kinds of plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -13,7 +13,7 @@ use serde::{de::DeserializeOwned, Deserialize, Serialize};
 ///
 /// Calls, in order: `validate` and `facts` per segment, `open` with all segments of this plugin that can be
 /// evaluated together, `plan`, `bind`, then `evaluate` and `explain`; a model (capability `model`) sees all profiles
-/// in `observe`, then `fit`, before `evaluate`. `close`, drop.
+/// in `observe` or `survey`, then `fit`, before `evaluate` or `recall`. `close`, drop.
 ///
 /// The answer is a function of the batch (and, for a model, of what was fitted): no clock, no memory of earlier
 /// batches. That is what keeps live and batch answers equal.
@@ -75,6 +75,35 @@ pub trait Segmentation: Sized + Send + 'static {
     /// As `observe`, and permanent when the bytes are not of [`Self::observed`].
     fn absorb(&mut self, _observed: &[u8]) -> Result<()> {
         Err(Fault::unsupported("what instances of this segmentation observed does not add up"))
+    }
+
+    /// Models with the capability `recalls`: as [`Self::observe`], and answers at once for the segments that need nothing
+    /// fitted; the others are in no answer, but their next changes are. The batch is the next one, counted from 0 from the
+    /// first since this instance was opened or fitted, that [`Self::recall`] may be asked about.
+    ///
+    /// # Errors
+    /// As `observe`.
+    fn survey(&mut self, _batch: &RecordBatch) -> Result<Evaluated> {
+        Err(Fault::unsupported("this segmentation remembers no batch"))
+    }
+
+    /// Models with the capability `recalls`: what another instance for the same segments was fitted to, as if this one had
+    /// been opened with it; batches that were surveyed can be recalled.
+    ///
+    /// # Errors
+    /// Permanent when the state is none of [`Self::fit`].
+    fn learn(&mut self, _state: &[u8]) -> Result<()> {
+        Err(Fault::unsupported("this segmentation remembers no batch"))
+    }
+
+    /// Models with the capability `recalls`: which of the segments that [`Self::survey`] left out hold for each row of the
+    /// batch of this number, now that everybody was seen; their next changes it told before. What was recalled may be
+    /// forgotten.
+    ///
+    /// # Errors
+    /// UNSUPPORTED when the batch is not remembered: the host shows it again then, to `evaluate`, like all others.
+    fn recall(&mut self, _batch: u32) -> Result<Evaluated> {
+        Err(Fault::unsupported("this segmentation remembers no batch"))
     }
 
     /// Models: end of the training pass.

@@ -11,7 +11,7 @@ use kindred_plugin_api::{
     abi::{
         abi_stable::std_types::RResult,
         batch::{Proof, export, export_schema, import, import_schema},
-        raw::{Batch, DestinationBox, EnrichmentBox, PollState, R, SegmentationBox, SourceBox},
+        raw::{Batch, DestinationBox, EnrichmentBox, PollState, R, RawProcessed, SegmentationBox, SourceBox},
         rejects,
     },
     columns,
@@ -254,8 +254,38 @@ impl SegmentationHandle {
     /// Whatever the plugin found, and permanent when it did not answer each row.
     pub fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated, Fault> {
         let answer = done(self.raw.evaluate(self.agreed(batch)?, DEADLINE_MS))?;
+        self.answered(answer, batch.num_rows())
+    }
+
+    /// One batch of the training pass, and which of the segments that need nothing fitted hold for each row.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`].
+    pub fn survey(&mut self, batch: &RecordBatch) -> Result<Evaluated, Fault> {
+        let answer = done(self.raw.survey(self.agreed(batch)?, DEADLINE_MS))?;
+        self.answered(answer, batch.num_rows())
+    }
+
+    /// What another instance was fitted to.
+    ///
+    /// # Errors
+    /// Whatever the plugin found.
+    pub fn learn(&mut self, state: &[u8]) -> Result<(), Fault> {
+        done(self.raw.learn(state.into()))
+    }
+
+    /// Which of the other segments hold for each of so many rows of a batch that was surveyed.
+    ///
+    /// # Errors
+    /// As [`Self::evaluate`], and UNSUPPORTED when the plugin does not remember it.
+    pub fn recall(&mut self, batch: u32, rows: usize) -> Result<Evaluated, Fault> {
+        let answer = done(self.raw.recall(batch))?;
+        self.answered(answer, rows)
+    }
+
+    fn answered(&self, answer: RawProcessed, rows: usize) -> Result<Evaluated, Fault> {
         let out = import(answer.out, &columns::evaluated(), self.proof)?;
-        rejects::evaluated_from_batch(&out, batch.num_rows())
+        rejects::evaluated_from_batch(&out, rows)
     }
 
     /// Why the one profile of `batch` is in a segment or not.

@@ -1,6 +1,6 @@
 //! Groups: segments of one plugin that are evaluated together, in the order that their references ask for.
 
-use super::engine::Origin;
+use super::{engine::Origin, pass::Fitted};
 use crate::{
     Error, Result, config,
     plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
@@ -43,7 +43,7 @@ pub struct Group {
 }
 
 /// Where instances come from; options and what a model learnt stand in [`Origin`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Maker {
     plugin: Plugin,
     base_dir: PathBuf,
@@ -66,18 +66,79 @@ impl Group {
     }
 
     /// All instances.
-    pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
+    pub fn workers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> + Clone {
         std::iter::once(&self.worker).chain(&self.others)
     }
 
-    /// A model was fitted: other instances go on with what it learnt.
-    pub fn learnt(&mut self, state: &[u8]) {
-        self.others.clear();
-        self.origin.state = Some(state.to_vec());
+    /// Fits the model on what its instances observed; all of them go on with what comes of it.
+    ///
+    /// # Errors
+    /// Whatever the plugin finds.
+    pub(super) fn fit(&mut self) -> Result<Fitted, kindred_plugin_api::Fault> {
+        for other in self.observers().skip(1) {
+            let observed = other.call(|handle| handle.observed())?;
+            self.worker.call(move |handle| handle.absorb(&observed))?;
+        }
+        let (reports, state) = self.worker.call(|handle| handle.fit())?;
+        if self.recalls() {
+            for other in &self.others {
+                let state = state.clone();
+                other.call(move |handle| handle.learn(&state))?;
+            }
+        } else {
+            self.others.clear();
+        }
+        self.origin.state = Some(state.clone());
+        Ok(Fitted { reports, state })
+    }
+
+    /// What an error says whose segments are.
+    pub(super) fn failed(&self) -> impl Fn(kindred_plugin_api::Fault) -> Error + use<> {
+        let names = self.segments.join("`, `");
+        move |fault| Error::plugin("segmentation", &names)(fault)
+    }
+
+    /// Whether it can be fitted and evaluated in one pass.
+    pub fn recalls(&self) -> bool {
+        self.adds() && self.maker.plugin.manifest.can("recalls")
+    }
+
+    /// One group in place of two of one plugin, for passes that ask both about everybody: rules, and models that recall.
+    ///
+    /// # Errors
+    /// When the plugin refuses what it took before.
+    pub fn join(rules: &Self, models: &Self) -> Result<Self> {
+        let both = |of: fn(&Self) -> Vec<serde_json::Value>| {
+            serde_json::Value::Array([of(rules), of(models)].concat())
+        };
+        let configs = |group: &Self| group.origin.segments.as_array().cloned().unwrap_or_default();
+        let origin = Origin { segments: both(configs), state: None, ..rules.origin.clone() };
+        let name = format!("{}+", rules.name);
+        let maker = rules.maker.clone();
+        let Ready { worker, schema, look_back_us } = maker.ready(&name, &origin)?;
+        Ok(Self {
+            name,
+            segments: [&rules.segments[..], &models.segments].concat(),
+            definition: models.definition,
+            definitions: [&rules.definitions[..], &models.definitions].concat(),
+            is_model: true,
+            look_back_us,
+            schema,
+            origin,
+            worker,
+            others: Vec::new(),
+            maker,
+        })
+    }
+
+    /// Whether two groups are of one plugin and what neither answers is asked by the other.
+    pub fn goes_with(&self, other: &Self) -> bool {
+        let level = |name: &str| name.trim_end_matches("-model").to_owned();
+        self.origin.plugin == other.origin.plugin && level(&self.name) == level(&other.name)
     }
 
     /// Instances that everybody can be shown to, each a part: all where what they observe adds up.
-    pub fn observers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> {
+    pub fn observers(&self) -> impl Iterator<Item = &Worker<SegmentationHandle>> + Clone {
         self.workers().take(if self.adds() { usize::MAX } else { 1 })
     }
 

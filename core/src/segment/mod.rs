@@ -97,6 +97,8 @@ pub struct Segments {
     engine: Option<Box<dyn Engine>>,
     /// The groups are open for columns that have outgrown their codes so often.
     outgrown: usize,
+    /// Groups in place of two, by the first, for passes that ask both about everybody.
+    joined: BTreeMap<usize, Group>,
     /// And for whole numbers of these widths.
     widths: Widths,
     /// What commits have changed since somebody who watches last asked.
@@ -157,6 +159,7 @@ impl Segments {
             timers: None,
             engine: None,
             outgrown: store.columns.outgrown(),
+            joined: BTreeMap::new(),
             widths,
             moved: None,
         })
@@ -185,6 +188,7 @@ impl Segments {
         }
         if (outgrown, &widths) != (self.outgrown, &self.widths) {
             self.groups.iter_mut().try_for_each(|group| group.refresh(store, &widths))?;
+            self.joined.clear();
             (self.outgrown, self.widths) = (outgrown, widths);
         }
         Ok(())
@@ -267,12 +271,48 @@ impl Segments {
     pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
         self.refresh(store)?;
         let mut pass = Pass::over(profiles);
+        let mut answered = vec![false; self.groups.len()];
         for at in 0..self.groups.len() {
-            if self.groups[at].is_model {
-                self.train(store, at, profiles, moment)?;
+            if answered[at] {
+                continue;
             }
-            self.run(store, at, (&mut pass, true), moment)?;
+            match self.partner(at).filter(|_| pass.is_large()) {
+                Some(models) => {
+                    self.answer_both(store, (at, models), &mut pass, moment)?;
+                    answered[models] = true;
+                }
+                None if self.groups[at].is_model => {
+                    self.learn(store, at, &mut pass, moment)?;
+                }
+                None => self.run(store, at, (&mut pass, true), moment)?,
+            }
         }
+        Ok(())
+    }
+
+    /// The models that can be fitted in the pass that evaluates these rules.
+    fn partner(&self, rules: usize) -> Option<usize> {
+        let group = &self.groups[rules];
+        let fits = |other: &Group| other.is_model && other.recalls() && other.goes_with(group);
+        if group.is_model || self.engine.is_some() { None } else { self.groups.iter().position(fits) }
+    }
+
+    /// Evaluates rules and fits models in one pass.
+    fn answer_both(
+        &mut self,
+        store: &mut Store,
+        (rules, models): (usize, usize),
+        pass: &mut Pass,
+        moment: Moment,
+    ) -> Result<()> {
+        if !self.joined.contains_key(&rules) {
+            self.joined.insert(rules, Group::join(&self.groups[rules], &self.groups[models])?);
+        }
+        let Some(both) = self.joined.get_mut(&rules) else { return Ok(()) };
+        let (mut found, _) = pass.fit(store, both, moment, &self.members)?;
+        let of_models = found.split_off(self.groups[rules].segments.len());
+        self.accept(rules, found, (pass, true));
+        self.accept(models, of_models, (pass, true));
         Ok(())
     }
 
@@ -389,6 +429,13 @@ impl Segments {
                 passed.members
             }
         };
+        self.accept(at, found, (pass, whole));
+        Ok(())
+    }
+
+    /// Takes the members of each segment of a group among the profiles of a pass.
+    fn accept(&mut self, at: usize, found: Vec<RoaringBitmap>, (pass, whole): (&Pass, bool)) {
+        let group = &self.groups[at];
         // Everybody is asked now.
         self.backfill.take_if(|backfill| whole && backfill.at == at);
         for (name, found) in group.segments.iter().zip(&found) {
@@ -407,7 +454,6 @@ impl Segments {
         if let Some(backfill) = self.backfill.as_mut().filter(|backfill| backfill.at == at) {
             backfill.take(pass.profiles(), found);
         }
-        Ok(())
     }
 }
 

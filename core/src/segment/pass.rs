@@ -3,12 +3,13 @@
 
 use super::{AHEAD, BATCH, group::Group};
 use crate::{
-    Error, Result,
-    plugin::Reply,
+    Result,
+    plugin::{Reply, SegmentationHandle},
     profile::batch::{self, Moment},
     store::{Store, page},
 };
-use kindred_plugin_api::{Evaluated, Fault};
+use arrow::array::RecordBatch;
+use kindred_plugin_api::{Evaluated, Fault, FaultKind, Report};
 use roaring::RoaringBitmap;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,8 +36,19 @@ pub(super) struct Pass {
 /// A batch that an instance works on.
 struct Asked {
     rows: Range<usize>,
-    next_us: Vec<Option<i64>>,
-    reply: Reply<Result<Evaluated, Fault>>,
+    reply: Answer,
+}
+
+type Answer = Reply<Result<Evaluated, Fault>>;
+
+/// What instances are asked about a batch.
+type Question = fn(&mut SegmentationHandle, &RecordBatch) -> Result<Evaluated, Fault>;
+
+/// What everybody came to.
+pub(super) struct Fitted {
+    pub(super) reports: Vec<Report>,
+    /// What the plugin goes on with.
+    pub(super) state: Vec<u8>,
 }
 
 impl Pass {
@@ -47,6 +59,11 @@ impl Pass {
 
     pub(super) fn profiles(&self) -> &RoaringBitmap {
         &self.all
+    }
+
+    /// Whether its profiles are worth several instances.
+    pub(super) fn is_large(&self) -> bool {
+        self.profiles.len() > SEVERAL * BATCH
     }
 
     /// The earliest time that any group named for each profile.
@@ -72,9 +89,39 @@ impl Pass {
         moment: Moment,
         members: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<Vec<RoaringBitmap>> {
-        let names = group.segments.join("`, `");
-        let failed = || Error::plugin("segmentation", &names);
-        let batches = if self.profiles.len() > SEVERAL * BATCH {
+        let batches = self.batches(store, group)?;
+        let mut found = vec![Vec::new(); group.segments.len()];
+        self.ask(store, (group, SegmentationHandle::evaluate), &batches, (moment, members), &mut found)?;
+        bitmaps(found).map_err(group.failed())
+    }
+
+    /// Fits a group that recalls on the profiles; answers the members of each segment among them, too. Events are read once:
+    /// what needs what was fitted is answered from what the plugin remembers of each batch.
+    pub(super) fn fit(
+        &mut self,
+        store: &mut Store,
+        group: &mut Group,
+        moment: Moment,
+        members: &BTreeMap<String, RoaringBitmap>,
+    ) -> Result<(Vec<RoaringBitmap>, Fitted)> {
+        let batches = self.batches(store, group)?;
+        let mut found = vec![Vec::new(); group.segments.len()];
+        self.ask(store, (group, SegmentationHandle::survey), &batches, (moment, members), &mut found)?;
+        let fitted = group.fit().map_err(group.failed())?;
+        match self.recall(group, &batches, &mut found) {
+            Err(fault) if fault.kind == FaultKind::Unsupported => {
+                Ok((self.run(store, group, moment, members)?, fitted))
+            }
+            recalled => {
+                recalled.map_err(group.failed())?;
+                Ok((bitmaps(found).map_err(group.failed())?, fitted))
+            }
+        }
+    }
+
+    /// The profiles in batches; there are as many instances as these are worth.
+    fn batches(&self, store: &Store, group: &mut Group) -> Result<Vec<Range<usize>>> {
+        let batches = if self.is_large() {
             of_many(store, &self.profiles)
         } else {
             // Of few profiles it is known how long each history is: some may be as long as all others together.
@@ -82,36 +129,63 @@ impl Pass {
             batches(&self.profiles, |rows| by_length(&lengths, rows))
         };
         if batches.len() > SEVERAL {
-            group.multiply().map_err(failed())?;
+            group.multiply().map_err(group.failed())?;
         }
-        let mut found: Vec<Vec<u32>> = vec![Vec::new(); group.segments.len()];
+        Ok(batches)
+    }
+
+    /// Asks instances about batches, one after the other, and takes their answers in order.
+    fn ask(
+        &mut self,
+        store: &mut Store,
+        (group, question): (&Group, Question),
+        batches: &[Range<usize>],
+        (moment, members): (Moment, &BTreeMap<String, RoaringBitmap>),
+        found: &mut [Vec<u32>],
+    ) -> Result<()> {
         let mut waiting: VecDeque<Asked> = VecDeque::new();
         let workers = group.workers().count();
-        for (number, rows) in batches.into_iter().enumerate() {
-            let (start, part) = (rows.start, &self.profiles[rows.clone()]);
+        for (rows, worker) in batches.iter().zip(group.workers().cycle()) {
+            let part = &self.profiles[rows.clone()];
             let (batch, next_us) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, members)?;
-            if self.consents.len() == start {
+            if self.consents.len() == rows.start {
                 self.consents.extend(part.iter().map(|profile| store.profiles.consents(*profile)));
             }
-            let Some(worker) = group.workers().nth(number % workers) else { continue };
-            waiting.push_back(Asked {
-                rows,
-                next_us,
-                reply: worker.ask(move |handle| handle.evaluate(&batch)),
-            });
+            let reply = worker.ask(move |handle| question(handle, &batch));
+            waiting.push_back(Asked { rows: rows.clone(), reply });
+            for (due, next) in self.due[rows.clone()].iter_mut().zip(next_us) {
+                *due = (*due).min(next.unwrap_or(NEVER));
+            }
             if waiting.len() > workers * AHEAD
                 && let Some(asked) = waiting.pop_front()
             {
-                self.take(asked, &mut found).map_err(failed())?;
+                self.take(asked, found).map_err(group.failed())?;
             }
         }
-        for asked in waiting {
-            self.take(asked, &mut found).map_err(failed())?;
+        waiting.into_iter().try_for_each(|asked| self.take(asked, found)).map_err(group.failed())
+    }
+
+    /// Asks each instance for the answers that it left out of the batches that it was shown.
+    fn recall(
+        &mut self,
+        group: &Group,
+        batches: &[Range<usize>],
+        found: &mut [Vec<u32>],
+    ) -> Result<(), Fault> {
+        let mut waiting: VecDeque<Asked> = VecDeque::new();
+        let workers = group.workers().count();
+        for ((number, rows), worker) in batches.iter().enumerate().zip(group.workers().cycle()) {
+            let (batch, count) = ((number / workers) as u32, rows.len());
+            let reply = worker.ask(move |handle| handle.recall(batch, count));
+            waiting.push_back(Asked { rows: rows.clone(), reply });
+            if waiting.len() > workers * AHEAD
+                && let Some(asked) = waiting.pop_front()
+            {
+                self.take(asked, found)?;
+            }
         }
-        let unsorted = |error| Fault::permanent("order", format!("profiles do not ascend: {error}"));
-        let bitmap = |rows: Vec<u32>| RoaringBitmap::from_sorted_iter(rows).map_err(unsorted);
-        found.into_iter().map(bitmap).collect::<Result<_, Fault>>().map_err(failed())
+        waiting.into_iter().try_for_each(|asked| self.take(asked, found))
     }
 
     fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
@@ -123,12 +197,15 @@ impl Pass {
                 enter(found, self.profiles[start + row], ordinals)?;
             }
         }
-        let due = self.due[asked.rows].iter_mut().zip(answer.next_changes_us()).zip(&asked.next_us);
-        for ((due, change), next) in due {
-            *due = (*due).min(*change).min(next.unwrap_or(NEVER));
-        }
+        let due = self.due[asked.rows].iter_mut().zip(answer.next_changes_us());
+        due.for_each(|(due, change)| *due = (*due).min(*change));
         Ok(())
     }
+}
+
+fn bitmaps(found: Vec<Vec<u32>>) -> Result<Vec<RoaringBitmap>, Fault> {
+    let unsorted = |error| Fault::permanent("order", format!("profiles do not ascend: {error}"));
+    found.into_iter().map(|rows| RoaringBitmap::from_sorted_iter(rows).map_err(unsorted)).collect()
 }
 
 /// Many profiles, ascending, in batches; of how many events they have the store tells by the page.

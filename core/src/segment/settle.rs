@@ -3,17 +3,17 @@
 use super::{
     AHEAD, Model, Segments, bytes,
     group::Group,
-    pass::{self, Pass, SEVERAL},
+    pass::{self, Fitted, Pass, SEVERAL},
 };
 use crate::{
-    Error, Result,
+    Result,
     profile::batch::{self, Moment},
     store::{
         Store,
         tables::{self, Change},
     },
 };
-use kindred_plugin_api::{Report, columns::profile as columns};
+use kindred_plugin_api::columns::profile as columns;
 use roaring::RoaringBitmap;
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -51,15 +51,15 @@ impl Segments {
         for at in 0..self.groups.len() {
             let reads = |name: &String| self.groups[at].schema.column_with_name(name).is_some();
             let moved = fitted_any || asked.iter().any(reads);
-            let fitted =
-                if self.groups[at].is_model { self.fit(store, at, &everybody, moment, moved)? } else { None };
-            if fitted.is_some() || moved && !self.groups[at].is_model {
+            let is_model = self.groups[at].is_model;
+            let must_fit = is_model && !everybody.is_empty() && !self.is_fitted(store, at, moment, moved)?;
+            if must_fit || moved && !is_model {
                 let mut pass = Pass::over(&everybody);
-                self.run(store, at, (&mut pass, true), moment)?;
-                if let Some(model) = fitted {
-                    let due_us = pass.due().filter_map(|(_, due)| due).min();
-                    let model = Model { due_us, ..model };
+                if must_fit {
+                    let model = self.fit(store, at, &mut pass, moment)?;
                     change.put(&store.tables.models, &self.groups[at].name, &model)?;
+                } else {
+                    self.run(store, at, (&mut pass, true), moment)?;
                 }
                 let timers = self.timers(store)?;
                 for (profile, due) in pass.due() {
@@ -72,42 +72,51 @@ impl Segments {
         Ok(fitted_any || !asked.is_empty())
     }
 
-    /// None when what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
-    fn fit(
-        &mut self,
-        store: &mut Store,
-        at: usize,
-        everybody: &RoaringBitmap,
-        moment: Moment,
-        below_fitted: bool,
-    ) -> Result<Option<Model>> {
+    /// Whether what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
+    fn is_fitted(&self, store: &Store, at: usize, moment: Moment, below_fitted: bool) -> Result<bool> {
         let group = &self.groups[at];
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
-        let current = match &known {
-            Some(m) => {
-                m.definition == group.definition
-                    && m.changes == store.totals.changes
-                    && m.due_us.is_none_or(|due| moment.as_of_us < due)
-                    && !below_fitted
-                    && m.inputs == self.inputs(group)
-            }
-            None => false,
-        };
-        if current || everybody.is_empty() {
-            return Ok(None);
-        }
-        let inputs = self.inputs(group);
-        let (reports, state) = self.train(store, at, everybody, moment)?;
+        Ok(known.is_some_and(|m| {
+            m.definition == group.definition
+                && m.changes == store.totals.changes
+                && m.due_us.is_none_or(|due| moment.as_of_us < due)
+                && !below_fitted
+                && m.inputs == self.inputs(group)
+        }))
+    }
+
+    /// Fits a model on the profiles of a pass and evaluates it for them.
+    fn fit(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: Moment) -> Result<Model> {
+        let inputs = self.inputs(&self.groups[at]);
         self.stale.extend(self.groups[at].segments.iter().cloned());
-        Ok(Some(Model {
+        let Fitted { reports, state } = self.learn(store, at, pass, moment)?;
+        Ok(Model {
             definition: self.groups[at].definition,
             changes: store.totals.changes,
             as_of_us: moment.as_of_us,
-            due_us: None,
+            due_us: pass.due().filter_map(|(_, due)| due).min(),
             inputs,
             state,
             reports: serde_json::json!(reports).to_string(),
-        }))
+        })
+    }
+
+    /// The same, whatever is stored.
+    pub(super) fn learn(
+        &mut self,
+        store: &mut Store,
+        at: usize,
+        pass: &mut Pass,
+        moment: Moment,
+    ) -> Result<Fitted> {
+        if self.groups[at].recalls() && self.engine.is_none() {
+            let (found, fitted) = pass.fit(store, &mut self.groups[at], moment, &self.members)?;
+            self.accept(at, found, (pass, true));
+            return Ok(fitted);
+        }
+        let fitted = self.train(store, at, pass.profiles(), moment)?;
+        self.run(store, at, (pass, true), moment)?;
+        Ok(fitted)
     }
 
     /// What the members of all segments that a group reads come down to; time alone, or another definition, changes it.
@@ -117,44 +126,37 @@ impl Segments {
         members.fold(0, |before, members| xxh3_64_with_seed(&members, before))
     }
 
-    /// Shows a model everybody and fits it; answers what it is worth and what it goes on with.
-    pub(super) fn train(
+    /// Shows a model everybody and fits it.
+    fn train(
         &mut self,
         store: &mut Store,
         at: usize,
         everybody: &RoaringBitmap,
         moment: Moment,
-    ) -> Result<(Vec<Report>, Vec<u8>)> {
+    ) -> Result<Fitted> {
         let group = &mut self.groups[at];
-        let names = group.segments.join("`, `");
-        let failed = || Error::plugin("segmentation", &names);
+        let failed = group.failed();
         let everybody: Vec<u32> = everybody.iter().collect();
         let batches = pass::of_many(store, &everybody);
         if group.adds() && batches.len() > SEVERAL {
-            group.multiply().map_err(failed())?;
+            group.multiply().map_err(&failed)?;
         }
-        let observers: Vec<_> = group.observers().collect();
+        let observers = group.observers().count();
         let mut waiting = VecDeque::new();
-        for (rows, observer) in batches.into_iter().zip(observers.iter().cycle()) {
+        for (rows, observer) in batches.into_iter().zip(group.observers().cycle()) {
             let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
             waiting.push_back(observer.ask(move |handle| handle.observe(&batch)));
-            if waiting.len() > observers.len() * AHEAD
+            if waiting.len() > observers * AHEAD
                 && let Some(reply) = waiting.pop_front()
             {
-                reply.wait().and_then(|seen| seen).map_err(failed())?;
+                reply.wait().and_then(|seen| seen).map_err(&failed)?;
             }
         }
         for reply in waiting {
-            reply.wait().and_then(|seen| seen).map_err(failed())?;
+            reply.wait().and_then(|seen| seen).map_err(&failed)?;
         }
-        for other in observers.iter().skip(1) {
-            let observed = other.call(|handle| handle.observed()).map_err(failed())?;
-            group.worker.call(move |handle| handle.absorb(&observed)).map_err(failed())?;
-        }
-        let (reports, state) = group.worker.call(|handle| handle.fit()).map_err(failed())?;
-        self.groups[at].learnt(&state);
-        Ok((reports, state))
+        group.fit().map_err(failed)
     }
 }

@@ -11,8 +11,8 @@ use super::{
     rejects,
 };
 use crate::{
-    columns, options, Context, Destination, Enrichment, Fault, Poll, Reject, Result, Segment, Segmentation,
-    Source,
+    columns, options, Context, Destination, Enrichment, Evaluated, Fault, Poll, Reject, Result, Segment,
+    Segmentation, Source,
 };
 use abi_stable::{
     sabi_trait::TD_Opaque,
@@ -189,9 +189,7 @@ impl<T: Segmentation> RawSegmentation for SegmentationDoor<T> {
     fn evaluate(&mut self, batch: Batch, _deadline_ms: u64) -> R<RawProcessed> {
         guard(|| {
             let batch = self.import(batch)?;
-            let answer = self.inner.evaluate(&batch)?;
-            let out = rejects::evaluated_to_batch(answer)?;
-            Ok(RawProcessed { out: checked(&out, Some(&columns::evaluated()))?, rejects: Batch::none() })
+            answered(self.inner.evaluate(&batch)?)
         })
     }
 
@@ -201,6 +199,21 @@ impl<T: Segmentation> RawSegmentation for SegmentationDoor<T> {
 
     fn absorb(&mut self, observed: RSlice<'_, u8>) -> R<()> {
         guard(|| self.inner.absorb(observed.as_slice()))
+    }
+
+    fn survey(&mut self, batch: Batch, _deadline_ms: u64) -> R<RawProcessed> {
+        guard(|| {
+            let batch = self.import(batch)?;
+            answered(self.inner.survey(&batch)?)
+        })
+    }
+
+    fn learn(&mut self, state: RSlice<'_, u8>) -> R<()> {
+        guard(|| self.inner.learn(state.as_slice()))
+    }
+
+    fn recall(&mut self, batch: u32) -> R<RawProcessed> {
+        guard(|| answered(self.inner.recall(batch)?))
     }
 
     fn explain(&mut self, batch: Batch, segment: u32) -> R<RString> {
@@ -214,6 +227,11 @@ impl<T: Segmentation> RawSegmentation for SegmentationDoor<T> {
     fn close(&mut self) -> R<()> {
         guard(|| self.inner.close())
     }
+}
+
+fn answered(answer: Evaluated) -> Result<RawProcessed> {
+    let out = rejects::evaluated_to_batch(answer)?;
+    Ok(RawProcessed { out: checked(&out, Some(&columns::evaluated()))?, rejects: Batch::none() })
 }
 
 pub(crate) fn open_segmentation<T: Segmentation>(args: OpenArgs) -> R<SegmentationBox> {

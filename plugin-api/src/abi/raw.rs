@@ -325,6 +325,22 @@ pub trait RawSegmentation: Send {
     fn absorb(&mut self, _observed: RSlice<'_, u8>) -> R<()> {
         alone()
     }
+    /// Models that recall: `observe`, and `evaluate` where nothing needs to be fitted. Since 1.4.
+    fn survey(&mut self, _batch: Batch, _deadline_ms: u64) -> R<RawProcessed> {
+        forgets()
+    }
+    /// Models that recall: what another instance was fitted to. Since 1.4.
+    fn learn(&mut self, _state: RSlice<'_, u8>) -> R<()> {
+        forgets()
+    }
+    /// Models that recall: what `survey` left out of a batch. Since 1.4.
+    fn recall(&mut self, _batch: u32) -> R<RawProcessed> {
+        forgets()
+    }
+}
+
+fn forgets<T>() -> R<T> {
+    R::RErr(crate::Fault::unsupported("this segmentation remembers no batch").into())
 }
 
 fn alone<T>() -> R<T> {

@@ -45,7 +45,7 @@ impl View<'_> {
     /// Computes a call for every profile.
     pub(crate) fn compute(&self, function: Function, scratch: &mut Scratch, out: &mut Vector) {
         match (function, self.column, out) {
-            (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(out),
+            (Function::Count | Function::Did, _, Vector::Ints(out)) => self.count(&mut scratch.picks, out),
             (Function::CountDistinctDays, _, Vector::Ints(out)) => self.count_days(out),
             (Function::DaysSince, _, Vector::Ints(out)) => self.age(out),
             (Function::Sum, Some(Vector::Ints(column)), Vector::Ints(out)) => match &column.narrow {
@@ -85,19 +85,18 @@ impl View<'_> {
         }
     }
 
-    fn count(&self, out: &mut Numbers<i64>) {
+    fn count(&self, room: &mut Vec<u32>, out: &mut Numbers<i64>) {
         let rows = self.lists.len();
         let values = out.values.clear();
-        // Walking an event costs a fraction of looking a list up.
-        if self.mask.total() < 4 * rows {
+        // Walking an event costs about as much as looking a list up.
+        if self.mask.total() < rows / 2 {
             values.resize(rows, 0);
-            self.each_of_row(|_, row, before| {
-                let count = before.map_or(1, |count| count + 1);
-                values[row] = count;
-                count
+            self.each_of_row(|_, row, before: i64| {
+                values[row] = before + 1;
+                before + 1
             });
         } else {
-            values.extend(self.lists.iter().map(|&list| self.mask.count(range(list)) as i64));
+            self.mask.counts(self.lists, room, values);
         }
         out.valid.fill(rows, true);
     }
@@ -123,9 +122,10 @@ impl View<'_> {
         out.valid.fill(rows, true);
         let Some(zone) = self.zone else { return };
         if zone.is_utc() {
-            return self.each_of_row(|event, row, before| {
+            return self.each_of_row(|event, row, (last, days): (i64, i64)| {
                 let day = self.times[event].div_euclid(DAY_US);
-                let days = before.map_or(1, |(last, days)| days + i64::from(day != last));
+                // The first event of a profile has no day before it.
+                let days = days + i64::from(days == 0 || day != last);
                 values[row] = days;
                 (day, days)
             });
@@ -169,16 +169,18 @@ impl View<'_> {
         }
     }
 
-    /// Shows each event that matters with its row, and what `see` answered for the one before it in that row. That is kept
-    /// here, because reading back what was just written costs more than all the rest.
+    /// Shows each event that matters with its row, and what `see` answered for the one before it in that row, at first the
+    /// default. That is kept here, because reading back what was just written costs more than all the rest; and it is
+    /// chosen without a branch, because whether the next event is of the same row cannot be foreseen.
     #[inline(always)]
-    fn each_of_row<S: Copy>(&self, mut see: impl FnMut(usize, usize, Option<S>) -> S) {
-        let (mut last, mut state) = (NONE, None);
+    fn each_of_row<S: Copy + Default>(&self, mut see: impl FnMut(usize, usize, S) -> S) {
+        let (mut last, mut state) = (NONE, S::default());
         self.mask.each(
             #[inline(always)]
             |event| {
                 let row = self.rows[event];
-                state = Some(see(event, row as usize, state.filter(|_| row == last)));
+                let before = std::hint::select_unpredictable(row == last, state, S::default());
+                state = see(event, row as usize, before);
                 last = row;
             },
         );
@@ -258,8 +260,8 @@ impl View<'_> {
     fn count_bits(&self, bit: impl Fn(usize) -> u64, bits: &mut Vec<u64>, out: &mut Numbers<i64>) {
         bits.clear();
         bits.resize(self.lists.len(), 0);
-        self.each_of_row(|event, row, before| {
-            let seen = before.unwrap_or_default() | bit(event);
+        self.each_of_row(|event, row, before: u64| {
+            let seen = before | bit(event);
             bits[row] = seen;
             seen
         });

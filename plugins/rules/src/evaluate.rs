@@ -18,11 +18,13 @@ use arrow::{
 use kindred_plugin_api::{Evaluated, Fault, Result, columns::profile};
 use std::sync::Arc;
 
+mod late;
 mod read;
 mod shift;
 mod ticks;
 mod wanted;
 
+use late::Late;
 use ticks::Ticks;
 use wanted::Wanted;
 
@@ -71,6 +73,9 @@ pub(crate) struct Evaluator {
     pub(crate) known: Vec<Known>,
     /// What the figures are computed from.
     census: Arc<Wanted>,
+    late: Late,
+    /// All but what is late.
+    early: Arc<Wanted>,
     next: Vec<i64>,
 }
 
@@ -89,6 +94,7 @@ impl Evaluator {
             Node::CompareDays(op, age, other) => Some((*op, *age, *other)),
             _ => None,
         });
+        let late = Late::of(&program);
         Self {
             roots: program.roots.iter().flatten().copied().collect(),
             cut_of: program.calls.iter().map(place).collect(),
@@ -115,6 +121,8 @@ impl Evaluator {
             finder: Finder::default(),
             known: Vec::new(),
             census: Arc::new(Wanted::by(&program, program.figures.iter().map(|figure| figure.value()))),
+            early: Arc::new(Wanted::but(&program, &late)),
+            late,
             next: Vec::new(),
             cuts,
             program,
@@ -124,23 +132,31 @@ impl Evaluator {
     /// Which segments hold for each row, and until when.
     pub(crate) fn evaluate(&mut self, batch: &RecordBatch) -> Result<Evaluated> {
         self.compute(batch, None, false)?;
-        self.find_next_change(batch);
-        // By profile, from bits by segment: how many each has, where its own begin, and then their ordinals.
-        let mut ends = vec![0_i32; batch.num_rows()];
-        let members: Vec<&Bits> = self.roots.iter().map(|root| &self.profiles[*root].bools().yes).collect();
-        members.iter().for_each(|members| members.each(|row| ends[row] += 1));
+        self.find_next_change(batch, |_, _| true);
+        let (ends, ordinals) = self.members(batch.num_rows(), |_| true);
+        Evaluated::from_parts(ends, ordinals, std::mem::take(&mut self.next))
+    }
+
+    /// By profile, from bits by segment: how many each has, where its own begin, and then their ordinals. Of the rules that
+    /// are late, or are not, as `wanted` says.
+    fn members(&self, rows: usize, wanted: impl Fn(bool) -> bool) -> (Vec<i32>, Vec<u32>) {
+        let mut ends = vec![0_i32; rows];
+        let roots = (0_u32..).zip(&self.roots).filter(|(_, root)| wanted(self.late.has(**root)));
+        let members: Vec<(u32, &Bits)> =
+            roots.map(|(ordinal, root)| (ordinal, &self.profiles[*root].bools().yes)).collect();
+        members.iter().for_each(|(_, members)| members.each(|row| ends[row] += 1));
         let mut start = 0;
         for end in &mut ends {
             start += std::mem::replace(end, start);
         }
         let mut ordinals = vec![0_u32; start as usize];
-        for (ordinal, members) in (0_u32..).zip(&members) {
+        for (ordinal, members) in members {
             members.each(|row| {
                 ordinals[ends[row] as usize] = ordinal;
                 ends[row] += 1;
             });
         }
-        Evaluated::from_parts(ends, ordinals, std::mem::take(&mut self.next))
+        (ends, ordinals)
     }
 
     /// The events that a call is about: its mask inside of its window.

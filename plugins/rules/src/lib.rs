@@ -77,7 +77,7 @@ impl Segmentation for Rules {
     const MANIFEST: Manifest = manifest!(
         "rules",
         "segments as boolean SQL expressions over events, attributes and segments",
-        ["nests", "narrow", "adds"]
+        ["nests", "narrow", "adds", "recalls"]
     );
     type Config = Config;
 
@@ -156,8 +156,28 @@ impl Segmentation for Rules {
         Ok(())
     }
 
+    fn survey(&mut self, batch: &RecordBatch) -> Result<Evaluated> {
+        let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
+        evaluator.survey(batch, |program, profiles| self.census.observe(program, profiles))
+    }
+
+    fn learn(&mut self, state: &[u8]) -> Result<()> {
+        let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
+        let unreadable =
+            |error| Fault::permanent("state", format!("what was learnt cannot be read: {error}"));
+        self.known = serde_json::from_slice(state).map_err(unreadable)?;
+        evaluator.known.clone_from(&self.known);
+        evaluator.is_seen();
+        Ok(())
+    }
+
+    fn recall(&mut self, batch: u32) -> Result<Evaluated> {
+        self.evaluator.as_mut().ok_or_else(unbound)?.recall(batch as usize)
+    }
+
     fn fit(&mut self) -> Result<Fitted> {
         let evaluator = self.evaluator.as_mut().ok_or_else(unbound)?;
+        evaluator.is_seen();
         self.known = std::mem::take(&mut self.census).fit(&evaluator.program);
         evaluator.known.clone_from(&self.known);
         let state = serde_json::to_vec(&self.known)

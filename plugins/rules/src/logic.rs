@@ -1,6 +1,6 @@
 //! Bits, and truth with three values, 64 rows at a time.
 
-use crate::wide::{byte, pack};
+use crate::wide::{byte, pack, wide};
 use std::ops::Range;
 
 /// One bit a row; bits behind the last row are zero.
@@ -162,16 +162,40 @@ impl Bits {
 
     /// How many rows are set.
     pub(crate) fn total(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
+        wide(
+            #[inline(always)]
+            || self.words.iter().map(|word| u64::from(word.count_ones())).sum::<u64>() as usize,
+        )
     }
 
-    /// How many rows of the range are set.
-    #[inline]
-    pub(crate) fn count(&self, range: Range<usize>) -> usize {
-        match self.short(&range) {
-            Some(word) => word.count_ones() as usize,
-            None => self.masked(range).map(|(_, word)| word.count_ones() as usize).sum(),
-        }
+    /// How many rows of each list are set, whatever their number; `before` is room for how many are in front of each word.
+    pub(crate) fn counts(&self, lists: &[(u32, u32)], before: &mut Vec<u32>, out: &mut Vec<i64>) {
+        before.clear();
+        out.clear();
+        wide(
+            #[inline(always)]
+            || {
+                let mut sum = 0;
+                before.extend(self.words.iter().map(|word| {
+                    let before = sum;
+                    sum += word.count_ones();
+                    before
+                }));
+                before.push(sum);
+                let rank = |row: u32| {
+                    let (index, bit) = (row as usize / 64, row % 64);
+                    let word = self.words.get(index).copied().unwrap_or(0);
+                    before[index] + (word & ((1 << bit) - 1)).count_ones()
+                };
+                let (mut last, mut known) = (0, 0);
+                out.extend(lists.iter().map(|&(start, end)| {
+                    // Lists mostly follow each other.
+                    let first = if start == last { known } else { rank(start) };
+                    (last, known) = (end, rank(end));
+                    i64::from(known - first)
+                }));
+            },
+        );
     }
 
     /// Every row that is set, ascending.
@@ -378,12 +402,16 @@ mod tests {
             let (start, end) = (a.min(b).min(values.len()), a.max(b).min(values.len()));
             let bits = bits(&values);
             let expected: Vec<usize> = (start..end).filter(|&row| values[row]).collect();
-            prop_assert_eq!(bits.count(start..end), expected.len());
+            let (mut room, mut counts) = (Vec::new(), Vec::new());
+            let lists = [(0, start as u32), (start as u32, end as u32), (start as u32, values.len() as u32)];
+            bits.counts(&lists, &mut room, &mut counts);
+            let set = |range: Range<usize>| values[range].iter().filter(|value| **value).count() as i64;
+            prop_assert_eq!(counts, [set(0..start), set(start..end), set(start..values.len())]);
             prop_assert_eq!(bits.first(start..end), expected.first().copied());
             prop_assert_eq!(&bits.ones(start..end).collect::<Vec<_>>(), &expected);
             let mut inverted = bits.clone();
             inverted.invert();
-            prop_assert_eq!(inverted.count(0..values.len()), values.iter().filter(|v| !**v).count());
+            prop_assert_eq!(inverted.total(), values.iter().filter(|v| !**v).count());
             let mut loaded = Bits::default();
             loaded.load(&values.iter().copied().collect::<arrow::buffer::BooleanBuffer>().slice(start, end - start));
             prop_assert_eq!(loaded.ones(0..end - start).map(|row| row + start).collect::<Vec<_>>(), expected);

@@ -129,6 +129,11 @@ impl Vector {
         }
     }
 
+    /// About how many bytes it has.
+    pub(crate) fn bytes(&self) -> usize {
+        self.len() * if matches!(self, Self::Bools(_)) { 1 } else { 8 }
+    }
+
     /// How many rows it has.
     pub(crate) fn len(&self) -> usize {
         match self {

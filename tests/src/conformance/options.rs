@@ -19,7 +19,7 @@ pub(super) const DUTIES: &[Duty] = &[
     ("refuses options that are no table", no_table),
 ];
 
-const CAPABILITIES: [&str; 10] = [
+const CAPABILITIES: [&str; 11] = [
     "idempotent",
     "transactional",
     "ordered",
@@ -30,6 +30,7 @@ const CAPABILITIES: [&str; 10] = [
     "nests",
     "narrow",
     "adds",
+    "recalls",
 ];
 
 fn manifest(subject: &Subject<'_>) -> Result<(), String> {

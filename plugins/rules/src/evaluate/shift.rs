@@ -1,19 +1,22 @@
 //! When answers change with no new event: windows move, ages grow.
 
-use super::{Evaluator, NEVER};
-use crate::kernel;
+use super::{Evaluator, Late, NEVER};
+use crate::{graph::Id, kernel};
 use arrow::array::RecordBatch;
 
 impl Evaluator {
-    /// The first moment at which an event that matters leaves or enters a window, or an age passes its number.
-    pub(super) fn find_next_change(&mut self, batch: &RecordBatch) {
+    /// The first moment at which an event that matters leaves or enters a window, or an age passes its number; of ages that
+    /// are `wanted`.
+    pub(super) fn find_next_change(&mut self, batch: &RecordBatch, wanted: impl Fn(&Late, Id) -> bool) {
         self.next.clear();
         self.next.resize(batch.num_rows(), NEVER);
         for window in 0..self.program.windows.len() {
             self.find_shifts(window);
         }
-        let Self { next, profiles, ages, as_of, .. } = self;
-        for (op, age, other) in ages {
+        let Self { next, profiles, ages, as_of, late, .. } = self;
+        for (op, age, other) in
+            ages.iter().filter(|(_, age, other)| wanted(late, *age) && wanted(late, *other))
+        {
             for (row, next) in next.iter_mut().enumerate() {
                 if let Some(later) = kernel::days_change_us(*op, &profiles[*age], &profiles[*other], row) {
                     *next = (*next).min(as_of.saturating_add(later));

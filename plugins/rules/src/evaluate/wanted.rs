@@ -1,5 +1,6 @@
 //! What is computed for some nodes over profiles, and nothing else.
 
+use super::Late;
 use crate::{
     compile::{Program, Steps},
     graph::{Id, Leaf, Node},
@@ -15,6 +16,17 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// All but what is late.
+    pub(super) fn but(program: &Program, late: &Late) -> Self {
+        let all = |count: usize| vec![true; count];
+        Self {
+            profiles: late.others(),
+            events: all(program.events.nodes().count()),
+            masks: all(program.masks.len()),
+            windows: all(program.windows.len()),
+        }
+    }
+
     /// What these nodes over profiles are computed from.
     pub(super) fn by(program: &Program, roots: impl Iterator<Item = Id>) -> Self {
         let profiles = program.profiles.below(roots);
