@@ -69,7 +69,7 @@ impl Pass {
         &mut self,
         store: &mut Store,
         group: &mut Group,
-        moment: Moment,
+        moment: &Moment,
         members: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<Vec<RoaringBitmap>> {
         let names = group.segments.join("`, `");

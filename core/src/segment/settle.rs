@@ -24,7 +24,7 @@ impl Segments {
     ///
     /// # Errors
     /// When the query engine, a plugin or the store fails.
-    pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
+    pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: &Moment) -> Result<bool> {
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
             // A query that is asked again and answers the same has changed nothing.
@@ -42,7 +42,7 @@ impl Segments {
         &mut self,
         store: &mut Store,
         change: &mut Change,
-        moment: Moment,
+        moment: &Moment,
         asked: &[String],
     ) -> Result<bool> {
         self.refresh(store)?;
@@ -78,7 +78,7 @@ impl Segments {
         store: &mut Store,
         at: usize,
         everybody: &RoaringBitmap,
-        moment: Moment,
+        moment: &Moment,
         below_fitted: bool,
     ) -> Result<Option<Model>> {
         let group = &self.groups[at];
@@ -123,7 +123,7 @@ impl Segments {
         store: &mut Store,
         at: usize,
         everybody: &RoaringBitmap,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<(Vec<Report>, Vec<u8>)> {
         let group = &mut self.groups[at];
         let names = group.segments.join("`, `");

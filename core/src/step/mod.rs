@@ -147,6 +147,7 @@ impl<'a> Run<'a> {
         mut store: Store,
         (mut running, bell): (Vec<Chain>, Option<&Bell>),
     ) -> Result<Self> {
+        store.profiles.time(moment(pipeline, &store).ttl_us.keys());
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
@@ -199,7 +200,7 @@ impl<'a> Run<'a> {
             }
         }
         self.settle_commits()?;
-        self.store.compact(self.moment().expired_us())?;
+        self.store.compact(&self.moment().kept())?;
         // Definitions and due times move without rows, too.
         let due = self.segments.due(&self.store, self.moment().as_of_us)?;
         if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
@@ -230,7 +231,7 @@ impl<'a> Run<'a> {
         self.observer.stage("fitting models");
         let mut change = self.store.tables.change();
         let moment = self.moment();
-        if self.segments.settle(&mut self.store, &mut change, moment)? {
+        if self.segments.settle(&mut self.store, &mut change, &moment)? {
             self.segments.save(&self.store, &mut change, moment.as_of_us)?;
             self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
             self.store.commit(change, Vec::new())?;
@@ -347,7 +348,7 @@ pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
         Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us,
         Clock::Wall | Clock::Events => clock::now_us(),
     };
-    Moment { as_of_us, retention_us: pipeline.retention_us }
+    Moment::of(pipeline, as_of_us)
 }
 
 /// Profiles that were touched and not evaluated yet, because a run ended while it caught up.

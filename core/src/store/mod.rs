@@ -32,6 +32,7 @@ mod merge;
 mod order;
 mod runs;
 pub mod segment;
+pub mod span;
 pub mod tables;
 pub mod widths;
 mod write;
@@ -51,6 +52,7 @@ use ids::{Id, Ids, Seen};
 use kept::Kept;
 use segment::Segment;
 use serde::{Deserialize, Serialize};
+use span::Span;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -260,30 +262,30 @@ impl Store {
         &mut self,
         change: &mut Change,
         events: Option<Segment>,
-        expired_us: i64,
+        kept: &Span,
     ) -> Result<Vec<String>> {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
         let disk = (&mut self.files, &self.tables, &mut *change);
-        let mut retired = self.events.append(segment, expired_us, &self.columns, disk)?;
+        let mut retired = self.events.append(segment, kept, &self.columns, disk)?;
         // Now, because it is synced while the events are evaluated.
         retired.extend(self.ids.save(&mut self.files, &self.tables, change)?);
         Ok(retired)
     }
 
     /// Brings events and profiles into the form that answers quickest, if that is worth it, and forgets rows of dead letters
-    /// that are older than events may be, in a commit of its own.
+    /// that are older than events of their source may be, in a commit of its own.
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
-    pub fn compact(&mut self, expired_us: i64) -> Result<()> {
+    pub fn compact(&mut self, kept: &Span) -> Result<()> {
         self.settle()?;
         let mut change = self.tables.change();
         let mut retired =
-            self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
+            self.events.compact(kept, &self.columns, (&mut self.files, &self.tables, &mut change))?;
         let disk = (&mut self.files, &self.tables, &mut change);
         retired.extend(self.profiles.compact(self.identity.next(), disk)?);
-        dead_letters::expire(&self.tables, &mut change, expired_us)?;
+        dead_letters::expire(&self.tables, &mut change, kept)?;
         if !change.is_empty() {
             self.files.commit(change, &retired).make()?;
         }
