@@ -297,6 +297,28 @@ fn a_ttl_that_changes_holds_at_once() {
     }
 }
 
+/// A source that left the file: what it brought expires as it would have.
+#[test]
+fn a_source_that_is_gone_keeps_its_ttl() {
+    let mut live = Place::new(true);
+    live.put(&[
+        (10, Row::Event(true, 1, 0, "view", "hats", 1)),
+        (11, Row::Event(true, 1, 24, "view", "hats", 1)),
+        (12, Row::Event(true, 2, 24, "view", "hats", 1)),
+        (13, Row::Event(false, 2, 0, "view", "hats", 1)),
+    ]);
+    let often = |now_s| live.run(now_s)["ever"].len();
+    assert_eq!(often(START_S + 9 * DAYS), 2);
+    let file = live.dir.path().join("pipeline.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, rest) = text.split_once("[sources.bought]").unwrap();
+    let (_, behind) = rest.split_once("[sources.crm]").unwrap();
+    fs::write(&file, format!("{before}[sources.crm]{behind}")).unwrap();
+    assert_eq!(often(START_S + 9 * DAYS), 2);
+    assert_eq!(often(START_S + 10 * DAYS), 1);
+    assert_eq!(often(START_S + 11 * DAYS), 0);
+}
+
 /// Bytes of the files of events.
 fn bytes(dir: &Path) -> u64 {
     let files = fs::read_dir(dir.join("files")).unwrap().map(|entry| entry.unwrap());
@@ -308,11 +330,10 @@ fn bytes(dir: &Path) -> u64 {
 fn what_has_expired_is_gone_once_files_are_merged() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let (old, new) = (0..1_000, 1_000..1_400);
-    for (number, hours) in [old, new].into_iter().enumerate() {
-        let both: Vec<views::Event> = hours.map(|hour| ((hour % 7) as u8, hour, true)).collect();
-        views::take_from(&mut store, "web", number, &both);
-        views::take_from(&mut store, "bought", number + 10, &both);
+    for (source, hours) in [("web", 0..1_400), ("bought", 0..1_000), ("bought", 1_000..1_400)] {
+        let batch = hours.start as usize;
+        let of: Vec<views::Event> = hours.map(|hour| ((hour % 7) as u8, hour, true)).collect();
+        views::take_from(&mut store, source, batch, &of);
     }
     let moment = Moment {
         as_of_us: views::START + 1_400 * views::HOUR,
@@ -323,7 +344,7 @@ fn what_has_expired_is_gone_once_files_are_merged() {
     assert_eq!(rows, 2_800);
     store.compact(&moment.kept()).unwrap();
     // An event that is as old as the ttl is out.
-    assert_eq!(store.events.rows(), 1_000 + 2 * 400 - 1);
+    assert_eq!(store.events.rows(), 1_400 + 399);
     assert!(bytes(dir.path()) < before * 3 / 4, "{} of {before}", bytes(dir.path()));
     drop(store);
     let store = Store::open(dir.path()).unwrap();

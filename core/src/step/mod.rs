@@ -147,7 +147,8 @@ impl<'a> Run<'a> {
         mut store: Store,
         (mut running, bell): (Vec<Chain>, Option<&Bell>),
     ) -> Result<Self> {
-        store.profiles.time(moment(pipeline, &store).ttl_us.keys());
+        pipeline.sources.iter().for_each(|source| store.ages.note(&source.name, source.ttl_us));
+        store.profiles.time(store.ages.ttl_us().keys());
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
@@ -341,14 +342,21 @@ fn start(
     Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()), bell)
 }
 
-/// The moment that answers are for, by the pipeline's clock.
+/// The moment that answers are for, by the pipeline's clock, and what counts at it. Of a source that left the file it is what
+/// was said of it last.
 pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
     let as_of_us = match pipeline.clock {
         Clock::Fixed(time) => time,
         Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us,
         Clock::Wall | Clock::Events => clock::now_us(),
     };
-    Moment::of(pipeline, as_of_us)
+    let mut moment = Moment::of(pipeline, as_of_us);
+    for (source, ttl_us) in store.ages.ttl_us() {
+        if pipeline.sources.iter().all(|known| known.name != *source) {
+            moment.ttl_us.insert(source.clone(), *ttl_us);
+        }
+    }
+    moment
 }
 
 /// Profiles that were touched and not evaluated yet, because a run ended while it caught up.

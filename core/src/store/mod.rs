@@ -16,6 +16,7 @@
 //! Invariants: nothing in `files/` is changed after it was named; a file that no commit names is removed at the next
 //! start; whatever is resident can be rebuilt from what is committed.
 
+pub mod ages;
 pub mod block;
 pub mod clone;
 pub mod columns;
@@ -42,6 +43,7 @@ use crate::{
     identity::{Identity, Limited},
     profile::Profiles,
 };
+use ages::Ages;
 use arrow::array::RecordBatch;
 use columns::Columns;
 use commits::{Commit, Commits};
@@ -106,6 +108,8 @@ pub struct Store {
     pub identity: Identity,
     /// Identifiers that may not go everywhere.
     pub limited: Limited,
+    /// How long what sources brought counts.
+    pub ages: Ages,
     /// Profiles.
     pub profiles: Profiles,
     /// Figures.
@@ -139,6 +143,7 @@ impl Store {
             ids: Ids::default(),
             profiles: Profiles::open(&tables, &files, identity.next())?,
             limited: Limited::open(&tables)?,
+            ages: Ages::open(&tables)?,
             identity,
             keeps: !kept::list(&tables)?.is_empty(),
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
@@ -312,6 +317,7 @@ impl Store {
         self.columns.save(&self.tables, &mut change)?;
         self.identity.save(&self.tables, &mut change)?;
         self.limited.save(&self.tables, &mut change)?;
+        self.ages.save(&self.tables, &mut change)?;
         let saved = self.profiles.save(&self.tables, &mut change)?;
         self.totals.commits += 1;
         change.put(&self.tables.meta, "totals", &self.totals)?;

@@ -24,6 +24,7 @@ pub(crate) type Event = (u8, i64, bool);
 
 /// Takes events of source `web` in and commits them; their ids are made of `batch` and their place. Answers who was
 /// touched.
+#[allow(dead_code, reason = "not every test asks")]
 pub(crate) fn take(store: &mut Store, batch: usize, events: &[Event]) -> RoaringBitmap {
     take_from(store, "web", batch, events)
 }
