@@ -6,7 +6,7 @@ use crate::{
     config::{self, Distributed, Pipeline},
     profile::batch::Moment,
     publish::{self, Manifest, Options},
-    store::{DAY_US, Store},
+    store::Store,
 };
 use roaring::RoaringBitmap;
 use std::{
@@ -32,22 +32,19 @@ pub fn published(pipeline: &Pipeline) -> PathBuf {
 
 /// Publishes the store unless what is published is of its last commit.
 ///
-/// Events expire while nothing is committed, too; those of the last day may still be there.
+/// Events and attributes expire while nothing is committed, too; the last of them may still be there, as far as
+/// [`Moment::is_near`] goes.
 ///
 /// # Errors
 /// When the store or the disk fails.
-pub fn refresh(store: &mut Store, dir: &Path, moment: Moment) -> Result<Manifest> {
-    let fresh = |manifest: &Manifest| {
-        let expired =
-            Moment { as_of_us: manifest.as_of_us, retention_us: manifest.retention_us }.expired_us();
-        manifest.commit == store.totals.commits
-            && moment.expired_us().abs_diff(expired) < DAY_US.unsigned_abs()
-    };
+pub fn refresh(store: &mut Store, dir: &Path, moment: &Moment) -> Result<Manifest> {
+    let fresh =
+        |manifest: &Manifest| manifest.commit == store.totals.commits && moment.is_near(&manifest.moment());
     // What cannot be read is published again.
     if let Some(manifest) = Manifest::find(dir).ok().flatten().filter(fresh) {
         return Ok(manifest);
     }
-    let options = Options { buckets: publish::buckets(store), moment };
+    let options = Options { buckets: publish::buckets(store), moment: moment.clone() };
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
     publish::publish(store, dir, &options)
 }

@@ -58,7 +58,7 @@ impl House {
 
     fn step(&mut self, segments: &mut Segments, events: &[Event]) {
         let touched = if events.is_empty() { RoaringBitmap::new() } else { self.take(events) };
-        segments.evaluate(&mut self.store, &touched, moment()).unwrap();
+        segments.evaluate(&mut self.store, &touched, &moment()).unwrap();
         let mut change = self.store.tables.change();
         segments.save(&self.store, &mut change, NOW).unwrap();
         change.commit().unwrap();
@@ -68,13 +68,13 @@ impl House {
     fn whole(&mut self, pipeline: &Pipeline, registry: &Registry) -> BTreeMap<String, RoaringBitmap> {
         let mut segments = Segments::open(pipeline, registry, &self.store).unwrap();
         let everybody = self.store.identity.all();
-        segments.answer(&mut self.store, &everybody, moment()).unwrap();
+        segments.answer(&mut self.store, &everybody, &moment()).unwrap();
         segments.members().clone()
     }
 }
 
 fn moment() -> Moment {
-    Moment { as_of_us: NOW, retention_us: i64::MAX }
+    Moment { as_of_us: NOW, retention_us: i64::MAX, ..Moment::default() }
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use arrow::{
 };
 use kindred_core::{
     Error,
-    store::{PAGE, Store, columns::ColumnType, events::Span, segment::Segment},
+    store::{PAGE, Store, columns::ColumnType, segment::Segment, span::Span},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
@@ -103,7 +103,7 @@ fn put(store: &mut Store, step: &[Event], expired_us: i64) {
     let profiles: Vec<u32> = step.iter().map(|event| event.0).collect();
     let segment = Segment::from_rows(&profiles, columns, &store.columns).unwrap();
     let mut change = store.tables.change();
-    let staged = store.stage(&mut change, Some(segment), expired_us).unwrap();
+    let staged = store.stage(&mut change, Some(segment), &Span::after(expired_us)).unwrap();
     store.commit(change, staged).unwrap();
 }
 
@@ -142,7 +142,7 @@ fn rows(events: &StructArray) -> Vec<Row> {
 
 type Answer = Vec<(Vec<Row>, Option<i64>)>;
 
-fn ask(store: &mut Store, profiles: &[u32], span: Span) -> Result<Answer, Error> {
+fn ask(store: &mut Store, profiles: &[u32], span: &Span) -> Result<Answer, Error> {
     let names = ["event_time"].into_iter().chain(COLUMNS.map(|(name, _)| name));
     let fields = names.map(|name| store.columns.field(name).unwrap()).collect();
     let found = store.events.gather(profiles, &store.identity, &fields, span, &store.columns)?;
@@ -160,10 +160,10 @@ fn by_profile(store: &Store, events: &[Event]) -> BTreeMap<u32, Vec<Row>> {
     found
 }
 
-fn expected(events: &BTreeMap<u32, Vec<Row>>, profiles: &[u32], span: Span) -> Answer {
+fn expected(events: &BTreeMap<u32, Vec<Row>>, profiles: &[u32], span: &Span) -> Answer {
     let of = |profile: &u32| {
         let own = events.get(profile).map_or(&[][..], Vec::as_slice);
-        let inside = own.iter().filter(|row| row.0 > span.after_us && row.0 <= span.until_us);
+        let inside = own.iter().filter(|row| row.0 > span.all.after_us && row.0 <= span.until_us);
         (inside.cloned().collect(), own.iter().map(|row| row.0).find(|time| *time > span.until_us))
     };
     profiles.iter().map(of).collect()
@@ -175,7 +175,9 @@ fn differing(profiles: &[u32], found: &Answer, expected: &Answer) -> Vec<(u32, u
     pairs.map(|(profile, (a, b))| (*profile, a.0.len(), b.0.len())).collect()
 }
 
-const ALL: Span = Span { after_us: i64::MIN, until_us: i64::MAX };
+fn all() -> Span {
+    Span::after(i64::MIN)
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
@@ -201,7 +203,7 @@ proptest! {
             put(&mut store, step, expired);
         }
         if compact {
-            store.compact(expired).unwrap();
+            store.compact(&Span::after(expired)).unwrap();
         }
         let events = by_profile(&store, &steps.concat());
         // First as it stands after the steps, then as it is found again.
@@ -215,9 +217,9 @@ proptest! {
                     profiles.iter().copied().filter(|p| store.identity.canonical(*p) == *p).collect();
                 // What is expired may be there or not.
                 let after_us = (*after_us).max(expired);
-                let span = Span { after_us, until_us: after_us + width };
+                let span = Span::between(after_us, after_us + width);
                 let (found, expected) =
-                    (ask(&mut store, &profiles, span).unwrap(), expected(&events, &profiles, span));
+                    (ask(&mut store, &profiles, &span).unwrap(), expected(&events, &profiles, &span));
                 prop_assert_eq!(found.len(), profiles.len());
                 prop_assert_eq!(differing(&profiles, &found, &expected), []);
             }
@@ -250,12 +252,12 @@ fn a_page_is_read_without_the_others() {
     let mut store = Store::open(dir.path()).unwrap();
     let (sound, damaged) = (&asked()[..3], &asked()[3..]);
     let events = by_profile(&store, &events);
-    assert!(ask(&mut store, sound, ALL).unwrap() == expected(&events, sound, ALL));
+    assert!(ask(&mut store, sound, &all()).unwrap() == expected(&events, sound, &all()));
     for _ in 0..2 {
-        let error = ask(&mut store, damaged, ALL).unwrap_err();
+        let error = ask(&mut store, damaged, &all()).unwrap_err();
         assert!(matches!(&error, Error::Damaged { path, .. } if *path == file), "{error}");
     }
-    assert!(ask(&mut store, sound, ALL).unwrap() == expected(&events, sound, ALL));
+    assert!(ask(&mut store, sound, &all()).unwrap() == expected(&events, sound, &all()));
 }
 
 #[test]

@@ -7,12 +7,16 @@
     reason = "a test stops at the first surprise"
 )]
 
-use arrow::{array::AsArray, compute::cast, datatypes::DataType};
+use arrow::{
+    array::AsArray,
+    compute::cast,
+    datatypes::{DataType, TimestampMicrosecondType},
+};
 use kindred_core::{
     Error,
     consent::Reach,
     profile::Value,
-    store::{Store, columns::ColumnType},
+    store::{Store, columns::ColumnType, span::Span},
 };
 use proptest::prelude::*;
 use std::{
@@ -44,6 +48,8 @@ enum Act {
     Look,
     Commit,
     Compact,
+    /// Somebody asks since when attributes are so.
+    Time,
     /// Dropped, or closed, and opened again.
     Open(bool),
 }
@@ -59,6 +65,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         3 => Just(Act::Look),
         4 => Just(Act::Commit),
         2 => Just(Act::Compact),
+        1 => Just(Act::Time),
         3 => any::<bool>().prop_map(Act::Open),
     ];
     proptest::collection::vec(act, 1..80)
@@ -121,6 +128,23 @@ fn compare(store: &mut Store) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Since when each attribute is so, by column and from the records; nobody need have asked for that before.
+fn compare_times(store: &mut Store) -> Result<(), TestCaseError> {
+    let all: Vec<u32> = (0..store.identity.next()).collect();
+    store.profiles.time(["crm".to_owned()].iter());
+    store.profiles.prepare(&store.tables, &all).unwrap();
+    for (name, _) in KINDS {
+        let since = store.profiles.since(name, &all).unwrap();
+        let since: Vec<Option<i64>> = since.as_primitive::<TimestampMicrosecondType>().iter().collect();
+        for profile in &all {
+            let record = store.profiles.get(&store.tables, *profile).unwrap();
+            let expected = record.attributes.get(name).map(|attribute| attribute.since_us);
+            prop_assert_eq!(since[*profile as usize], expected, "{} of {}", name, profile);
+        }
+    }
+    compare(store)
+}
+
 fn do_it(store: &mut Store, act: &Act, at: i64) {
     let Store { identity, profiles, tables, .. } = store;
     match act {
@@ -142,9 +166,9 @@ fn do_it(store: &mut Store, act: &Act, at: i64) {
         Act::Commit => commit(store),
         Act::Compact => {
             commit(store);
-            store.compact(i64::MIN).unwrap();
+            store.compact(&Span::after(i64::MIN)).unwrap();
         }
-        Act::Look | Act::Open(_) => {}
+        Act::Look | Act::Time | Act::Open(_) => {}
     }
 }
 
@@ -162,7 +186,7 @@ proptest! {
         let mut store = open(dir.path());
         more(&mut store, PROFILES);
         commit(&mut store);
-        store.compact(i64::MIN).unwrap();
+        store.compact(&Span::after(i64::MIN)).unwrap();
         prop_assert_eq!(files(dir.path()).len(), 1);
         for (at, act) in acts.iter().enumerate() {
             match act {
@@ -172,10 +196,12 @@ proptest! {
                     store = open(dir.path());
                 }
                 Act::Look => compare(&mut store)?,
+                Act::Time => compare_times(&mut store)?,
                 act => do_it(&mut store, act, at as i64),
             }
         }
         compare(&mut store)?;
+        compare_times(&mut store)?;
         prop_assert_eq!(files(dir.path()).len(), 1, "an older file goes when a new one is there");
     }
 }
@@ -191,7 +217,7 @@ fn a_type_that_changes_is_not_taken_from_the_file() {
         commit(store);
     };
     set(&mut store, Value::Integer(5), 1);
-    store.compact(i64::MIN).unwrap();
+    store.compact(&Span::after(i64::MIN)).unwrap();
     drop(store);
     let mut store = Store::open(dir.path()).unwrap();
     store.profiles.declare("crm.integer".into(), ColumnType::Text);
@@ -215,7 +241,7 @@ fn every_flipped_bit_of_the_file_is_found() {
         }
     }
     commit(&mut store);
-    store.compact(i64::MIN).unwrap();
+    store.compact(&Span::after(i64::MIN)).unwrap();
     store.close().unwrap();
     let file = files(dir.path()).pop().unwrap();
     let whole = fs::read(&file).unwrap();

@@ -14,11 +14,14 @@ use arrow::{
 use kindred_core::{
     Error, config,
     plugin::registry::Registry,
-    profile::batch::{self, Moment},
+    profile::{
+        Value,
+        batch::{self, Moment},
+    },
     publish::{self, Manifest, Options, Table, read::Snapshot},
     segment::{self, group},
     step::{self, Observer},
-    store::{Store, segment::Segment, tables},
+    store::{Store, columns::ColumnType, segment::Segment, span::Span, tables},
 };
 use kindred_plugin_campaign_log as _;
 use kindred_plugin_consent as _;
@@ -92,7 +95,8 @@ fn published_batches_give_the_answers_of_the_store() {
     let stored = members(&store);
     let moment = step::moment(&pipeline, &store);
     let published = dir.path().join("published");
-    let manifest = publish::publish(&mut store, &published, &Options { buckets: 7, moment }).unwrap();
+    let manifest =
+        publish::publish(&mut store, &published, &Options { buckets: 7, moment: moment.clone() }).unwrap();
     assert_eq!(manifest, Manifest::read(&published).unwrap());
     assert_eq!(manifest.commit, store.totals.commits);
     assert_eq!(manifest.rows(Table::Events), store.totals.events);
@@ -113,7 +117,7 @@ fn published_batches_give_the_answers_of_the_store() {
         let bound = schema.clone();
         group.worker.call(move |h| h.bind(&bound)).unwrap();
         for number in 0..manifest.buckets {
-            let bucket = snapshot.bucket(number, &schema, moment, group.look_back_us, &stored).unwrap();
+            let bucket = snapshot.bucket(number, &schema, &moment, group.look_back_us, &stored).unwrap();
             let rows = |table| manifest.file(table, number).map_or(0, |f| f.rows);
             assert_eq!((bucket.profiles, bucket.events), (rows(Table::Profiles), rows(Table::Events)));
             let consenting = snapshot.consenting(number).unwrap();
@@ -141,7 +145,7 @@ fn published_batches_give_the_answers_of_the_store() {
         }
     }
     assert_eq!(listed, stored);
-    everything_is_the_same(&mut store, &mut snapshot, &Arc::new(catalog), moment, &stored);
+    everything_is_the_same(&mut store, &mut snapshot, &Arc::new(catalog), &moment, &stored);
 }
 
 /// All columns, also at an earlier moment and with a short look-back.
@@ -149,28 +153,51 @@ fn everything_is_the_same(
     store: &mut Store,
     snapshot: &mut Snapshot,
     catalog: &Arc<Schema>,
-    moment: Moment,
+    moment: &Moment,
     members: &BTreeMap<String, RoaringBitmap>,
 ) {
     const DAY: i64 = 86_400_000_000;
     for (earlier, look_back) in [(0, None), (100 * DAY, None), (30 * DAY, Some(20 * DAY))] {
-        let moment = Moment { as_of_us: moment.as_of_us - earlier, ..moment };
-        for number in 0..snapshot.manifest().buckets {
-            let found = snapshot.bucket(number, catalog, moment, look_back, members).unwrap();
-            for (batch, next) in found.batches {
-                let profiles = batch.column(0).as_primitive::<UInt32Type>().values().to_vec();
-                let (wanted, wanted_next) =
-                    batch::build(store, catalog, &profiles, moment, look_back, members).unwrap();
-                assert_eq!(plain(&batch), plain(&wanted), "bucket {number}, {earlier}");
-                assert_eq!(next, wanted_next);
-            }
+        let moment = moment.at(moment.as_of_us - earlier);
+        same(store, snapshot, catalog, &moment, look_back, members);
+    }
+}
+
+/// All columns of everybody.
+fn same(
+    store: &mut Store,
+    snapshot: &mut Snapshot,
+    catalog: &Arc<Schema>,
+    moment: &Moment,
+    look_back: Option<i64>,
+    members: &BTreeMap<String, RoaringBitmap>,
+) {
+    for number in 0..snapshot.manifest().buckets {
+        let found = snapshot.bucket(number, catalog, moment, look_back, members).unwrap();
+        for (batch, next) in found.batches {
+            let profiles = batch.column(0).as_primitive::<UInt32Type>().values().to_vec();
+            let (wanted, wanted_next) =
+                batch::build(store, catalog, &profiles, moment, look_back, members).unwrap();
+            assert_eq!(plain(&batch), plain(&wanted), "bucket {number}, {moment:?}");
+            // A store says of a block that nothing of it leaves before its first event does.
+            let later = |(found, wanted): (&Option<i64>, &Option<i64>)| match (found, wanted) {
+                (Some(found), Some(wanted)) => wanted <= found,
+                // Where all events of the profile have their window, the block may hold others that have none.
+                (found, _) => found.is_none(),
+            };
+            assert!(next.iter().zip(&wanted_next).all(later), "{next:?} {wanted_next:?}");
         }
     }
 }
 
 type Event = (u8, i64, u8);
 
-/// A store with events of cookies `0..12`, some of which are linked.
+/// The source of an event, by its kind.
+fn source(kind: u8) -> &'static str {
+    if kind == 3 { "bought" } else { "web" }
+}
+
+/// A store with events of cookies `0..12`, some of which are linked. Each event says something of its profile, too.
 fn store(dir: &Path, events: &[Event], links: &[(u8, u8)]) -> Store {
     let mut store = Store::open(dir).unwrap();
     let mut profiles = Vec::new();
@@ -183,18 +210,28 @@ fn store(dir: &Path, events: &[Event], links: &[(u8, u8)]) -> Store {
         TimestampMicrosecondArray::from_iter_values(events.iter().map(|e| e.1)).with_timezone("+00:00");
     let names: ArrayRef =
         Arc::new(StringArray::from_iter_values(events.iter().map(|e| format!("event {}", e.2))));
+    let sources: ArrayRef = Arc::new(StringArray::from_iter_values(events.iter().map(|e| source(e.2))));
     let columns = BTreeMap::from([
+        ("source".to_owned(), store.columns.store("source", &sources).unwrap()),
         ("event_time".to_owned(), Arc::new(times) as ArrayRef),
         ("event".to_owned(), store.columns.store("event", &names).unwrap()),
     ]);
     let segment = Segment::from_rows(&profiles, columns, &store.columns).unwrap();
     let mut change = store.tables.change();
-    let staged = store.stage(&mut change, Some(segment), i64::MIN).unwrap();
+    let staged = store.stage(&mut change, Some(segment), &Span::after(i64::MIN)).unwrap();
     store.commit(change, staged).unwrap();
     for (a, b) in links {
         let (a, b) = (a.to_string(), b.to_string());
         let Store { identity, profiles: records, tables, .. } = &mut store;
         identity.resolve(tables, records, &[("cookie", &a), ("cookie", &b)]).unwrap();
+    }
+    for name in ["bought.kind", "web.kind"] {
+        store.profiles.declare(name.to_owned(), ColumnType::Integer);
+    }
+    for (cookie, time, kind) in events {
+        let profile = store.identity.find(&store.tables, "cookie", &cookie.to_string()).unwrap().unwrap();
+        let record = store.profiles.edit(&store.tables, profile).unwrap();
+        record.set(&format!("{}.kind", source(*kind)), Value::Integer((*kind).into()), *time);
     }
     let change = store.tables.change();
     store.commit(change, Vec::new()).unwrap();
@@ -223,14 +260,18 @@ proptest! {
         links in proptest::collection::vec((0_u8..12, 0_u8..12), 0..6),
         buckets in 1_u32..9,
         expired in -1_i64..60,
+        ttl in proptest::option::of(1_i64..80),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut store = store(&dir.path().join("store"), &events, &links);
-        let moment = Moment { as_of_us: 80, retention_us: 80 - expired };
+        let ttl_us = ttl.map(|ttl| ("bought".to_owned(), ttl)).into_iter().collect();
+        let moment = Moment { as_of_us: 80, retention_us: 80 - expired, ttl_us };
+        let after = |kind| moment.kept().of(source(kind)).after_us;
         let out = dir.path().join("published");
-        let manifest = publish::publish(&mut store, &out, &Options { buckets, moment }).unwrap();
+        let options = Options { buckets, moment: moment.clone() };
+        let manifest = publish::publish(&mut store, &out, &options).unwrap();
         let mut wanted: Vec<(u32, i64, String)> = Vec::new();
-        for (cookie, time, name) in events.iter().filter(|e| e.1 > expired) {
+        for (cookie, time, name) in events.iter().filter(|e| e.1 > after(e.2)) {
             let profile = store.identity.find(&store.tables, "cookie", &cookie.to_string()).unwrap().unwrap();
             wanted.push((profile, *time, format!("event {name}")));
         }
@@ -253,6 +294,14 @@ proptest! {
         prop_assert_eq!(found, wanted);
         let profiles: u64 = manifest.rows(Table::Profiles);
         prop_assert_eq!(profiles, store.identity.len() as u64);
+        // What a reader sees now and later is what the store says.
+        let catalog = Arc::new(batch::catalog(&store, [].into_iter()));
+        let mut snapshot = Snapshot::open(&out).unwrap();
+        prop_assert_eq!(&snapshot.catalog([].into_iter()).unwrap(), &*catalog);
+        for (later, look_back) in [(0, None), (1, Some(30)), (15, None), (60, Some(10))] {
+            let moment = moment.at(80 + later);
+            same(&mut store, &mut snapshot, &catalog, &moment, look_back, &BTreeMap::new());
+        }
     }
 }
 
@@ -261,7 +310,8 @@ fn a_generation_goes_when_nobody_holds_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = store(&dir.path().join("store"), &[(1, 5, 0), (2, 6, 1)], &[]);
     let out = dir.path().join("published");
-    let options = Options { buckets: 2, moment: Moment { as_of_us: 10, retention_us: 100 } };
+    let options =
+        Options { buckets: 2, moment: Moment { as_of_us: 10, retention_us: 100, ..Moment::default() } };
     let mut publish = || publish::publish(&mut store, &out, &options).unwrap();
     let generations = || {
         let entries = fs::read_dir(&out).unwrap().map(|e| e.unwrap());
@@ -287,8 +337,9 @@ fn a_store_with_nothing_in_it_has_all_tables() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(&dir.path().join("store")).unwrap();
     let out = dir.path().join("published");
-    let moment = Moment { as_of_us: 10, retention_us: 100 };
-    let manifest = publish::publish(&mut store, &out, &Options { buckets: 4, moment }).unwrap();
+    let moment = Moment { as_of_us: 10, retention_us: 100, ..Moment::default() };
+    let manifest =
+        publish::publish(&mut store, &out, &Options { buckets: 4, moment: moment.clone() }).unwrap();
     for table in Table::ALL {
         assert_eq!((manifest.files(table).len(), manifest.rows(table)), (1, 0), "{table:?}");
     }
@@ -296,7 +347,7 @@ fn a_store_with_nothing_in_it_has_all_tables() {
     let catalog = Arc::new(snapshot.catalog([].into_iter()).unwrap());
     assert_eq!(*catalog, batch::catalog(&store, [].into_iter()));
     for bucket in 0..4 {
-        let found = snapshot.bucket(bucket, &catalog, moment, None, &BTreeMap::new()).unwrap();
+        let found = snapshot.bucket(bucket, &catalog, &moment, None, &BTreeMap::new()).unwrap();
         assert!(found.batches.is_empty());
     }
 }
@@ -307,8 +358,9 @@ fn what_is_not_what_was_published_is_refused() {
     assert!(matches!(Manifest::read(dir.path()), Err(Error::NotFound(_))));
     let mut store = store(&dir.path().join("store"), &[(1, 5, 0), (2, 6, 1)], &[]);
     let out = dir.path().join("published");
-    let moment = Moment { as_of_us: 10, retention_us: 100 };
-    let manifest = publish::publish(&mut store, &out, &Options { buckets: 1, moment }).unwrap();
+    let moment = Moment { as_of_us: 10, retention_us: 100, ..Moment::default() };
+    let manifest =
+        publish::publish(&mut store, &out, &Options { buckets: 1, moment: moment.clone() }).unwrap();
     let file = out.join(&manifest.file(Table::Events, 0).unwrap().path);
     let whole = fs::read(&file).unwrap();
     let catalog = Arc::new(Snapshot::open(&out).unwrap().catalog([].into_iter()).unwrap());
@@ -317,7 +369,7 @@ fn what_is_not_what_was_published_is_refused() {
         bytes[at] ^= 1;
         fs::write(&file, &bytes).unwrap();
         let mut snapshot = Snapshot::open(&out).unwrap();
-        let error = snapshot.bucket(0, &catalog, moment, None, &BTreeMap::new()).unwrap_err();
+        let error = snapshot.bucket(0, &catalog, &moment, None, &BTreeMap::new()).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }), "byte {at}: {error}");
     }
     fs::write(&file, &whole).unwrap();
@@ -326,7 +378,7 @@ fn what_is_not_what_was_published_is_refused() {
     assert_ne!(text, other);
     fs::write(out.join(publish::MANIFEST), other).unwrap();
     let mut snapshot = Snapshot::open(&out).unwrap();
-    let error = snapshot.bucket(0, &catalog, moment, None, &BTreeMap::new()).unwrap_err().to_string();
+    let error = snapshot.bucket(0, &catalog, &moment, None, &BTreeMap::new()).unwrap_err().to_string();
     assert!(error.contains("2 rows, published were 3"), "{error}");
     fs::write(out.join(publish::MANIFEST), text.replacen("\"version\": 1", "\"version\": 9", 1)).unwrap();
     assert!(matches!(Manifest::read(&out), Err(Error::OtherFormat { found: 9, .. })));

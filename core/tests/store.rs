@@ -13,7 +13,7 @@ use arrow::{
 };
 use kindred_core::{
     Error,
-    store::{Store, columns::ColumnType, events::Span, segment::Segment},
+    store::{Store, columns::ColumnType, segment::Segment, span::Span},
 };
 use proptest::prelude::*;
 use std::{collections::BTreeMap, fs, sync::Arc};
@@ -43,7 +43,7 @@ fn put(store: &mut Store, step: &[Event]) {
     let profiles: Vec<u32> = step.iter().map(|e| e.0).collect();
     let segment = Segment::from_rows(&profiles, columns, &store.columns).unwrap();
     let mut change = store.tables.change();
-    let staged = store.stage(&mut change, Some(segment), i64::MIN).unwrap();
+    let staged = store.stage(&mut change, Some(segment), &Span::after(i64::MIN)).unwrap();
     store.commit(change, staged).unwrap();
 }
 
@@ -52,8 +52,8 @@ fn in_order(store: &mut Store) -> Vec<(i64, String, Option<i64>)> {
     let profiles: Vec<u32> = (0..12).collect();
     let fields =
         ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap()).into_iter().collect();
-    let span = Span { after_us: i64::MIN, until_us: i64::MAX };
-    let found = store.events.gather(&profiles, &store.identity, &fields, span, &store.columns).unwrap();
+    let span = Span::after(i64::MIN);
+    let found = store.events.gather(&profiles, &store.identity, &fields, &span, &store.columns).unwrap();
     let events = found.events.values().as_struct().clone();
     let names = arrow::compute::cast(events.column(1), &DataType::Utf8).unwrap();
     let times = events.column(0).as_primitive::<TimestampMicrosecondType>();
@@ -66,7 +66,7 @@ fn in_order(store: &mut Store) -> Vec<(i64, String, Option<i64>)> {
 }
 
 /// What the store answers for all profiles, as plain rows, sorted within equal times.
-fn read(store: &mut Store, span: Span) -> Vec<Vec<Event>> {
+fn read(store: &mut Store, span: &Span) -> Vec<Vec<Event>> {
     let profiles: Vec<u32> = (0..12).collect();
     let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
     let fields = fields.into_iter().collect();
@@ -92,10 +92,10 @@ fn read(store: &mut Store, span: Span) -> Vec<Vec<Event>> {
     answer
 }
 
-fn expected(steps: &[Vec<Event>], span: Span) -> Vec<Vec<Event>> {
+fn expected(steps: &[Vec<Event>], span: &Span) -> Vec<Vec<Event>> {
     let mut answer = vec![Vec::new(); 12];
     for event in steps.iter().flatten() {
-        if event.1 > span.after_us && event.1 <= span.until_us {
+        if event.1 > span.all.after_us && event.1 <= span.until_us {
             answer[event.0 as usize].push(*event);
         }
     }
@@ -109,16 +109,16 @@ proptest! {
     #[test]
     fn events_come_out_as_they_went_in(steps in events(), after in -10_i64..300, width in 0_i64..400) {
         let dir = tempfile::tempdir().unwrap();
-        let span = Span { after_us: after, until_us: after + width };
+        let span = Span::between(after, after + width);
         {
             let mut store = Store::open(dir.path()).unwrap();
             for step in &steps {
                 put(&mut store, step);
             }
-            prop_assert_eq!(read(&mut store, span), expected(&steps, span));
+            prop_assert_eq!(read(&mut store, &span), expected(&steps, &span));
         }
         let mut store = Store::open(dir.path()).unwrap();
-        prop_assert_eq!(read(&mut store, span), expected(&steps, span));
+        prop_assert_eq!(read(&mut store, &span), expected(&steps, &span));
         prop_assert_eq!(store.events.rows(), steps.iter().map(Vec::len).sum::<usize>());
         let files = fs::read_dir(dir.path().join("files")).unwrap().count();
         prop_assert!(files <= 12, "small segments are merged: {} files", files);
@@ -226,8 +226,8 @@ fn every_flipped_bit_of_a_file_is_found() {
         let store = Store::open(dir.path())?;
         let fields = ["event_time", "event", "amount"].map(|n| store.columns.field(n).unwrap());
         let fields = fields.into_iter().collect();
-        let span = Span { after_us: i64::MIN, until_us: i64::MAX };
-        store.events.gather(&[1, 2], &store.identity, &fields, span, &store.columns).map(|_| ())
+        let span = Span::after(i64::MIN);
+        store.events.gather(&[1, 2], &store.identity, &fields, &span, &store.columns).map(|_| ())
     };
     all().unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 80 + 1) {

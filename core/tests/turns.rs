@@ -21,6 +21,8 @@ use std::path::Path;
 use views::{HOUR, START};
 
 const DAY: i64 = 24 * HOUR;
+/// 13 months.
+const RETENTION: i64 = 395 * DAY;
 
 const PIPELINE: &str = r#"
 [pipeline]
@@ -40,31 +42,34 @@ rule = "days_since(event = 'view') > 4"
 type Event = (i64, bool);
 
 /// The same rules, by hand.
-fn holds(segment: &str, events: &[Event], at: i64) -> bool {
+fn holds(segment: &str, events: &[Event], at: i64, kept: i64) -> bool {
     let time = |event: &&Event| START + event.0 * HOUR;
     let count = |view: bool, older: i64, newer: i64| {
-        let inside = |e: &&Event| e.1 == view && time(e) > at - older && time(e) <= at - newer;
+        let inside = |e: &&Event| e.1 == view && time(e) > at - older.min(kept) && time(e) <= at - newer;
         events.iter().filter(inside).count()
     };
     match segment {
         "a" => count(true, 7 * DAY, 0) >= 2 && count(false, 3 * DAY, 0) == 0,
-        "b" => count(false, 5 * DAY, 2 * DAY) > 0 || holds("a", events, at),
+        "b" => count(false, 5 * DAY, 2 * DAY) > 0 || holds("a", events, at, kept),
         _ => {
-            let last = events.iter().filter(|e| e.1 && time(e) <= at).map(|e| time(&e)).max();
+            let counts = |e: &&Event| time(e) <= at && time(e) > at - kept;
+            let last = events.iter().filter(|e| e.1 && counts(e)).map(|e| time(&e)).max();
             last.is_some_and(|last| at - last > 4 * DAY)
         }
     }
 }
 
-fn expected(segment: &str, events: &[Event], as_of: i64) -> Turns {
-    let steps = [0, 2 * DAY, 3 * DAY, 4 * DAY + 1, 5 * DAY, 7 * DAY];
+fn expected(segment: &str, events: &[Event], as_of: i64, kept: i64) -> Turns {
+    let steps = [0, 2 * DAY, 3 * DAY, 4 * DAY + 1, 5 * DAY, 7 * DAY, kept];
     let mut moments: Vec<i64> =
         events.iter().flat_map(|event| steps.map(|step| START + event.0 * HOUR + step)).collect();
     moments.sort_unstable();
-    let now = holds(segment, events, as_of);
-    let turned = |at: &&i64| holds(segment, events, **at) == now && holds(segment, events, **at - 1) != now;
+    let now = holds(segment, events, as_of, kept);
+    let turned = |at: &&i64| {
+        holds(segment, events, **at, kept) == now && holds(segment, events, **at - 1, kept) != now
+    };
     let since = moments.iter().rev().filter(|at| **at <= as_of).find(turned);
-    let until = moments.iter().filter(|at| **at > as_of).find(|at| holds(segment, events, **at) != now);
+    let until = moments.iter().filter(|at| **at > as_of).find(|at| holds(segment, events, **at, kept) != now);
     Turns {
         holds: now,
         since: since.map_or(Since::Always, |at| Since::At(*at)),
@@ -93,18 +98,21 @@ proptest! {
     fn the_search_finds_what_a_loop_finds(
         events in proptest::collection::vec((0_i64..400, any::<bool>()), 1..20),
         moments in proptest::collection::vec((-20_i64..800, -1_i64..2), 6),
+        ttl in proptest::option::of(3_i64..12),
     ) {
         let folder = folder();
         let registry = Registry::new();
-        let pipeline = config::load_text(Path::new("p.toml"), PIPELINE, &[], &registry).unwrap();
+        let text = ttl.map_or(PIPELINE.to_owned(), |days| PIPELINE.replace("[segments.a]", &format!("ttl = '{days} days'\n[segments.a]")));
+        let pipeline = config::load_text(Path::new("p.toml"), &text, &[], &registry).unwrap();
+        let kept = ttl.map_or(RETENTION, |days| days * DAY);
         let mut store = store(folder.path(), &events);
         let segments = Segments::open(&pipeline, &registry, &store).unwrap();
         for (hours, off) in moments {
             let as_of_us = START + hours * HOUR + off;
-            let moment = Moment { as_of_us, retention_us: pipeline.retention_us };
+            let moment = Moment::of(&pipeline, as_of_us);
             for segment in ["a", "b", "c"] {
-                let found = turns(&segments, &mut store, segment, 0, moment).unwrap();
-                prop_assert_eq!(found, expected(segment, &events, as_of_us), "`{}` at {}", segment, hours);
+                let found = turns(&segments, &mut store, segment, 0, &moment).unwrap();
+                prop_assert_eq!(found, expected(segment, &events, as_of_us, kept), "`{}` at {}", segment, hours);
             }
         }
     }
@@ -120,8 +128,8 @@ fn a_long_search_ends_and_says_where() {
     let mut store = store(folder.path(), &events);
     let segments = Segments::open(&pipeline, &registry, &store).unwrap();
     let as_of_us = START + 1500 * HOUR;
-    let moment = Moment { as_of_us, retention_us: pipeline.retention_us };
-    let found = turns(&segments, &mut store, "a", 0, moment).unwrap();
+    let moment = Moment::of(&pipeline, as_of_us);
+    let found = turns(&segments, &mut store, "a", 0, &moment).unwrap();
     let Since::AtOrBefore(at) = found.since else { panic!("{found:?}") };
     assert!(found.holds && at > START + HOUR && at < as_of_us, "{found:?}");
     assert_eq!(found.until, Until::At(START + 1498 * HOUR + 7 * DAY), "one view is too few");

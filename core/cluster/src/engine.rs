@@ -54,12 +54,12 @@ impl Cluster {
     }
 
     /// Publishes the store unless this is what was published last; one pass after another reads the same files.
-    fn publish(&mut self, store: &mut Store, moment: Moment) -> Result<&Manifest> {
+    fn publish(&mut self, store: &mut Store, moment: &Moment) -> Result<&Manifest> {
         let (changes, dir) = (store.totals.changes, &self.options.shared);
         let current = |p: &Published| {
             // A query of this run may have published since.
             let last = Manifest::read(dir).is_ok_and(|m| m.generation == p.snapshot.manifest().generation);
-            last && (p.changes, p.moment) == (changes, moment)
+            last && (p.changes, &p.moment) == (changes, moment)
         };
         if !self.published.as_ref().is_some_and(current) {
             // What was held until now may go.
@@ -67,11 +67,11 @@ impl Cluster {
             fs::create_dir_all(dir).map_err(Error::io(dir))?;
             let least = self.options.workers.len() as u32 * JOBS_A_WORKER;
             let buckets = publish::buckets(store).max(least.next_power_of_two());
-            publish::publish(store, dir, &publish::Options { buckets, moment })?;
+            publish::publish(store, dir, &publish::Options { buckets, moment: moment.clone() })?;
         }
         let published = match self.published.take() {
             Some(published) => published,
-            None => Published { changes, moment, snapshot: Snapshot::open(dir)? },
+            None => Published { changes, moment: moment.clone(), snapshot: Snapshot::open(dir)? },
         };
         Ok(self.published.insert(published).snapshot.manifest())
     }
@@ -125,6 +125,7 @@ fn jobs(manifest: &Manifest, pass: &FullPass<'_>) -> Result<Vec<Job>> {
         state: pass.origin.state.clone(),
         as_of_us: pass.moment.as_of_us,
         retention_us: pass.moment.retention_us,
+        ttl_us: pass.moment.ttl_us.clone(),
         members: BTreeMap::new(),
     };
     let name = xxh3_64(&postcard::to_stdvec(&whole)?);

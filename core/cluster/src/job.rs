@@ -23,13 +23,15 @@ pub(crate) struct Job {
     pub(crate) state: Option<Vec<u8>>,
     pub(crate) as_of_us: i64,
     pub(crate) retention_us: i64,
+    pub(crate) ttl_us: BTreeMap<String, i64>,
     /// Audiences that the segments refer to, as far as they are in this bucket; roaring's portable format.
     pub(crate) members: BTreeMap<String, Vec<u8>>,
 }
 
 impl Job {
     pub(crate) fn moment(&self) -> Moment {
-        Moment { as_of_us: self.as_of_us, retention_us: self.retention_us }
+        let Self { as_of_us, retention_us, ttl_us, .. } = self;
+        Moment { as_of_us: *as_of_us, retention_us: *retention_us, ttl_us: ttl_us.clone() }
     }
 }
 

@@ -138,7 +138,7 @@ impl Session {
         for (name, members) in &job.members {
             inside.insert(name.clone(), bitmap(members)?);
         }
-        let bucket = self.snapshot.bucket(job.bucket, &self.schema, moment, self.look_back_us, &inside)?;
+        let bucket = self.snapshot.bucket(job.bucket, &self.schema, &moment, self.look_back_us, &inside)?;
         // The second of the three consent gates, as in the host.
         let consenting = self.snapshot.consenting(job.bucket)?;
         let mut members = vec![RoaringBitmap::new(); self.segments];

@@ -18,7 +18,7 @@ const CAP: u64 = 192 << 20;
 
 fn snapshot(dir: &Path) {
     let mut store = Store::open(&dir.join("store")).unwrap();
-    let moment = Moment { as_of_us: 0, retention_us: 1 };
+    let moment = Moment { as_of_us: 0, retention_us: 1, ..Moment::default() };
     publish::publish(&mut store, &dir.join("published"), &Options { buckets: 1, moment }).unwrap();
 }
 

@@ -78,9 +78,10 @@ pub(super) fn bench(registry: &Registry, options: &Options, json: bool) -> Outco
     let opened = begun.elapsed();
     let mut segments = Segments::open(&pipeline, registry, &store)?;
     let moment = moment(&pipeline, &store);
-    let first = pass(&mut segments, &mut store, moment)?;
-    let passes = (0..options.runs).map(|_| pass(&mut segments, &mut store, moment)).collect::<Result<_>>()?;
-    let reason = reasons(&segments, &mut store, moment);
+    let first = pass(&mut segments, &mut store, &moment)?;
+    let passes =
+        (0..options.runs).map(|_| pass(&mut segments, &mut store, &moment)).collect::<Result<_>>()?;
+    let reason = reasons(&segments, &mut store, &moment);
     let members: Vec<_> = segments.members().values().collect();
     let overlapping = (0..options.runs)
         .map(|_| {
@@ -182,14 +183,14 @@ fn print_steps(figures: &StepFigures) {
     table::print("", &["", ">"], rows);
 }
 
-fn pass(segments: &mut Segments, store: &mut Store, moment: Moment) -> Result<Duration> {
+fn pass(segments: &mut Segments, store: &mut Store, moment: &Moment) -> Result<Duration> {
     let everybody = store.identity.all();
     let begun = Instant::now();
     segments.answer(store, &everybody, moment)?;
     Ok(begun.elapsed())
 }
 
-fn reasons(segments: &Segments, store: &mut Store, moment: Moment) -> Option<f64> {
+fn reasons(segments: &Segments, store: &mut Store, moment: &Moment) -> Option<f64> {
     let everybody = store.identity.all();
     let names = segments.members().keys().cycle();
     let profiles = everybody.iter().step_by((everybody.len() as usize / 100).max(1));

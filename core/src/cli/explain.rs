@@ -5,7 +5,7 @@ use crate::{
     Error,
     config::Pipeline,
     plugin::{Plugins, registry::Registry},
-    profile::{Profile, batch::Moment},
+    profile::Profile,
     segment::{
         Segments,
         turns::{Since, Turns, Until, turns},
@@ -57,17 +57,17 @@ pub(super) fn explain(registry: &Registry, options: &Options, json: bool) -> Out
     };
     let mut store = Store::look(&pipeline.store)?;
     let now = moment(&pipeline, &store);
-    let moment = Moment { as_of_us: options.as_of.unwrap_or(now.as_of_us), ..now };
+    let moment = now.at(options.as_of.unwrap_or(now.as_of_us));
     let Some(profile) = store.identity.find(&store.tables, namespace, value)? else {
         return Err(
             Error::NotFound(format!("no profile has an identifier `{namespace}` with this value")).into()
         );
     };
     let segments = Segments::open(&needed(&pipeline, registry, &options.segment), registry, &store)?;
-    let reason = segments.explain(&mut store, &options.segment, profile, moment)?;
+    let reason = segments.explain(&mut store, &options.segment, profile, &moment)?;
     let record = store.profiles.get(&store.tables, profile)?;
     let committed = segments.members().get(&options.segment).is_some_and(|m| m.contains(profile));
-    let turns = turns(&segments, &mut store, &options.segment, profile, moment)?;
+    let turns = turns(&segments, &mut store, &options.segment, profile, &moment)?;
     let consents = record.consents();
     let answer = Answer { profile, as_of_us: moment.as_of_us, consents, committed, reason, turns };
     if json {

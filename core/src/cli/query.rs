@@ -44,7 +44,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
     let as_of_us = match Store::existing(&pipeline.store) {
         Ok(mut store) => {
             let moment = moment(&pipeline, &store);
-            query::refresh(&mut store, &dir, moment)?;
+            query::refresh(&mut store, &dir, &moment)?;
             moment.as_of_us
         }
         // Whoever works in the store publishes it; what is there is whole, only older.

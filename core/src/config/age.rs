@@ -30,6 +30,11 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
     if us == 0 { Err("nothing would be kept".to_owned()) } else { Ok(us) }
 }
 
+/// An age as it may be written.
+pub(crate) fn text(us: i64) -> String {
+    if us % DAY_US == 0 { format!("{} days", us / DAY_US) } else { format!("{} hours", us / (DAY_US / 24)) }
+}
+
 /// What may be written for a period.
 pub(super) const PERIODS: &str = "write a number and a unit: minutes, hours, days or weeks, such as `1 hour`";
 
@@ -81,6 +86,13 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(parse("100000 years").is_ok());
+    }
+
+    #[test]
+    fn ages_are_written_as_they_are_read() {
+        for us in [DAY_US / 24, DAY_US, DAY_US * 3 / 2, 395 * DAY_US] {
+            assert_eq!(parse(&text(us)), Ok(us));
+        }
     }
 
     #[test]

@@ -118,12 +118,7 @@ impl<'a> Build<'a> {
     fn head(&mut self, stem: &str) -> Option<Pipeline> {
         let node = self.root.get("pipeline")?;
         let table: PipelineTable = self.typed("/pipeline", node)?;
-        let retention_us = age::parse(&table.retention).unwrap_or_else(|why| {
-            let message = format!("`pipeline.retention` is not an age: {why}");
-            let problem = Problem::at(&node.span_of("retention"), message).found("not an age");
-            self.problems.push(problem.help(age::ALLOWED));
-            0
-        });
+        let retention_us = self.age("pipeline.retention", &table.retention, node).unwrap_or_default();
         let cache = size::parse(&table.cache).unwrap_or_else(|why| {
             let message = format!("`pipeline.cache` is not a size: {why}");
             let problem = Problem::at(&node.span_of("cache"), message).found("not a size");
@@ -164,6 +159,17 @@ impl<'a> Build<'a> {
         })
     }
 
+    /// Microseconds of an age under the last name of a path.
+    fn age(&mut self, path: &str, text: &str, node: &Node) -> Option<i64> {
+        let key = path.rsplit('.').next().unwrap_or(path);
+        let told = age::parse(text).map_err(|why| {
+            let message = format!("`{path}` is not an age: {why}");
+            let problem = Problem::at(&node.span_of(key), message).found("not an age");
+            self.problems.push(problem.help(age::ALLOWED));
+        });
+        told.ok()
+    }
+
     fn sources(&mut self) -> Vec<Source> {
         // A misspelt or misshapen `sources` has its own problem.
         let none = self.root.entries().iter().all(|entry| near(&entry.key, ["sources"]).is_none());
@@ -177,7 +183,9 @@ impl<'a> Build<'a> {
         for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
             let (_, config) = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
             self.references("destinations", node, "destinations");
-            let SourceTable { plugin, party, consent, destinations, price_per_thousand, schema, .. } = table;
+            let SourceTable { plugin, party, consent, ttl, destinations, price_per_thousand, schema, .. } =
+                table;
+            let ttl_us = ttl.and_then(|ttl| self.age(&format!("sources.{key}.ttl"), &ttl, node));
             let price = price_per_thousand.and_then(|table| price::read(key, table, node, self.problems));
             let schema = schema.map(|table| {
                 let place = node.get("schema").unwrap_or(node);
@@ -188,6 +196,7 @@ impl<'a> Build<'a> {
                 plugin,
                 party,
                 consent,
+                ttl_us,
                 destinations,
                 price,
                 schema,

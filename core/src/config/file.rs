@@ -183,6 +183,9 @@ pub(super) struct SourceTable {
     /// What a row without a consent of its own counts as.
     #[serde(default)]
     pub(super) consent: ConsentDefault,
+    /// How long its events and attributes count, from their own time on: `30 days`. Its events never count longer than
+    /// `pipeline.retention`. Default: events as all others, attributes always.
+    pub(super) ttl: Option<String>,
     /// Destinations that may get what its data makes of profiles; all others get no segment that depends on it, and no
     /// identifier that only it has brought. Default: all.
     pub(super) destinations: Option<Vec<String>>,

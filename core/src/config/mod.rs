@@ -5,7 +5,7 @@
 //! hands each `config` to its plugin through `options`, and `graph` orders the segments. Nobody stops at the first
 //! problem: each adds to one list, which `problem` sorts and `render` shows.
 
-mod age;
+pub(crate) mod age;
 mod build;
 pub mod cases;
 pub mod contract;
@@ -123,6 +123,13 @@ impl Pipeline {
     /// Whether the answer of a segment depends on a source, or may.
     pub fn depends(&self, segment: &str, source: &str) -> bool {
         terms::depends(&self.segments, segment, source)
+    }
+
+    /// The `ttl` of each source that a segment reads itself, or may, as far as they have one; microseconds.
+    pub fn ttl_us(&self, segment: &Segment) -> BTreeMap<&str, i64> {
+        let reads = |name: &String| segment.reads.as_ref().is_none_or(|reads| reads.contains(name));
+        let sources = self.sources.iter().filter(|source| reads(&source.name));
+        sources.filter_map(|source| Some((source.name.as_str(), source.ttl_us?))).collect()
     }
 
     /// The same with only these segments and those that they build on.
@@ -280,6 +287,9 @@ pub struct Source {
     pub party: Party,
     /// For rows that carry no consent.
     pub consent: ConsentDefault,
+    /// How long its events and attributes count, microseconds; none for as long as all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_us: Option<i64>,
     /// Destinations that may get what its data makes of profiles; none for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destinations: Option<Vec<String>>,

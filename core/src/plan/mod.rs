@@ -123,16 +123,17 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
     store.events.set_room(pipeline.cache);
     let plan_id = Id::of(pipeline, registry, Some(&store))?;
     let mut warnings = warnings::of_sources(pipeline, registry, Some(&mut store));
+    warnings.extend(warnings::of_ages(pipeline));
     warnings.extend(warnings::of_segments(pipeline));
     warnings.extend(warnings::of_leftovers(pipeline, &store)?);
     let now = step::moment(pipeline, &store);
-    let moment = Moment { as_of_us: as_of_us.unwrap_or(now.as_of_us), ..now };
+    let moment = now.at(as_of_us.unwrap_or(now.as_of_us));
     let known = applied::applied(&store)?;
     let before = applied::stored(&store)?;
     let changed = changed(&definitions, &known, &before);
     let affected = affected(pipeline, &changed);
     let everybody = as_of_us.is_some();
-    let after = evaluated(pipeline, registry, &mut store, &affected, (moment, everybody))?;
+    let after = evaluated(pipeline, registry, &mut store, &affected, (&moment, everybody))?;
     let mut because: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for segment in &pipeline.segments {
         let below = segment.depends_on.iter().filter(|below| changed.contains(*below));
@@ -176,6 +177,7 @@ fn without_store(
     definitions: &BTreeMap<String, Definition>,
 ) -> Result<Plan> {
     let mut warnings = warnings::of_sources(pipeline, registry, None);
+    warnings.extend(warnings::of_ages(pipeline));
     warnings.extend(warnings::of_segments(pipeline));
     let segments = definitions
         .iter()
@@ -223,7 +225,7 @@ fn evaluated(
     registry: &Registry,
     store: &mut Store,
     affected: &BTreeSet<String>,
-    (moment, everybody): (Moment, bool),
+    (moment, everybody): (&Moment, bool),
 ) -> Result<Members> {
     let all = store.identity.all();
     let open = |names: &mut dyn Iterator<Item = &String>, store: &Store| {

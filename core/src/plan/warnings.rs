@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// For machines: `no-consent-basis`, `source-unknown`, `segment-unused`, `below-minimum`, `destination-gone`.
+    /// For machines: `no-consent-basis`, `source-unknown`, `ttl-beyond-retention`, `segment-unused`, `below-minimum`,
+    /// `destination-gone`.
     pub code: &'static str,
     /// For people.
     pub message: String,
@@ -86,6 +87,22 @@ pub(super) fn of_segments(pipeline: &Pipeline) -> Vec<Warning> {
             warning("segment-unused", message, "add it to the `segments` of a destination, or take it out")
         })
         .collect()
+}
+
+/// Sources that are to count longer than events are kept.
+pub(super) fn of_ages(pipeline: &Pipeline) -> Vec<Warning> {
+    let long = pipeline.sources.iter().filter(|source| source.ttl_us > Some(pipeline.retention_us));
+    long.map(|source| {
+        let name = &source.name;
+        let message =
+            format!("the ttl of source `{name}` is longer than `pipeline.retention`, which its events go by");
+        warning(
+            "ttl-beyond-retention",
+            message,
+            "only its attributes count for so long: shorten it, or keep events longer",
+        )
+    })
+    .collect()
 }
 
 /// Audiences that are too small to be sent.

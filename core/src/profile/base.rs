@@ -2,6 +2,7 @@
 //! pass asks for some milliseconds. It says how everything was when it was written; what commits have changed since stands
 //! in the database, and so does which profiles that are.
 
+use super::table::is_since;
 use crate::{
     Result,
     store::{
@@ -83,8 +84,9 @@ impl Base {
 
     /// Whether its columns are of the types that the store declares by now.
     pub(super) fn fits(&self, types: &BTreeMap<String, ColumnType>) -> bool {
-        let fits =
-            |section: &&Section| section.name == CORE || types.get(&section.name) == Some(&section.kind);
+        let fits = |section: &&Section| {
+            types.get(&section.name) == Some(&section.kind) || section.name == CORE || is_since(&section.name)
+        };
         self.sections.values().all(|section| fits(&section))
     }
 

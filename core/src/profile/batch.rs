@@ -1,17 +1,24 @@
 //! Profile batches: what a segmentation sees, built from profiles, segments of events and memberships.
 
-use super::Profile;
+use super::{Profile, source_of};
 use crate::{
     Error, Result,
+    config::Pipeline,
     consent::Reach,
-    store::{Store, columns::ColumnType, events::Span, widths::Width},
+    store::{
+        DAY_US, Store,
+        columns::ColumnType,
+        span::{Limit, Span},
+        widths::Width,
+    },
 };
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, DictionaryArray, ListBuilder, RecordBatch, StringArray, StringBuilder,
-        StructBuilder, TimestampMicrosecondArray, UInt32Array,
+        ArrayRef, AsArray, BooleanArray, DictionaryArray, ListBuilder, RecordBatch, StringArray,
+        StringBuilder, StructBuilder, TimestampMicrosecondArray, UInt32Array,
     },
-    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UInt32Type},
+    compute::nullif,
+    datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, TimestampMicrosecondType, UInt32Type},
 };
 use kindred_plugin_api::{
     Needs,
@@ -20,19 +27,59 @@ use kindred_plugin_api::{
 use roaring::RoaringBitmap;
 use std::{collections::BTreeMap, sync::Arc};
 
-/// The moment asked about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The moment asked about, and what still counts at it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// Microseconds since 1970.
     pub as_of_us: i64,
     /// Events this much older do not count any more.
     pub retention_us: i64,
+    /// Nor do events and attributes of these sources that are older than this, microseconds.
+    pub ttl_us: BTreeMap<String, i64>,
 }
 
 impl Moment {
-    /// Events at or before this are expired.
-    pub fn expired_us(&self) -> i64 {
-        self.as_of_us.saturating_sub(self.retention_us)
+    /// For a pipeline.
+    pub fn of(pipeline: &Pipeline, as_of_us: i64) -> Self {
+        let ttl_us = pipeline.sources.iter().filter_map(|s| Some((s.name.clone(), s.ttl_us?)));
+        Self { as_of_us, retention_us: pipeline.retention_us, ttl_us: ttl_us.collect() }
+    }
+
+    /// Another moment at which the same counts.
+    #[must_use]
+    pub fn at(&self, as_of_us: i64) -> Self {
+        Self { as_of_us, ..self.clone() }
+    }
+
+    /// The events that count for who looks so far back. One that leaves by age is told; who looks less far back than events
+    /// are kept knows itself when it stops to see one.
+    pub fn span(&self, look_back_us: Option<i64>) -> Span {
+        let limit = |age_us: i64| Limit {
+            after_us: self.as_of_us.saturating_sub(look_back_us.map_or(age_us, |back| back.min(age_us))),
+            lasts_us: (age_us < i64::MAX && look_back_us.is_none_or(|back| back > age_us)).then_some(age_us),
+        };
+        let age_us = |ttl_us: &i64| self.retention_us.min(*ttl_us);
+        let sources = self.ttl_us.iter().map(|(source, ttl_us)| (source.clone(), limit(age_us(ttl_us))));
+        Span { until_us: self.as_of_us, all: limit(self.retention_us), sources: sources.collect() }
+    }
+
+    /// The events that are not expired, also those that are still to come.
+    pub fn kept(&self) -> Span {
+        Span { until_us: i64::MAX, ..self.span(None) }
+    }
+
+    /// Whether next to nothing expires between it and another one: a 30th of the shortest time that anything counts for
+    /// lies between them, or a day, at most.
+    pub fn is_near(&self, other: &Self) -> bool {
+        let shortest_us = self.ttl_us.values().copied().chain([self.retention_us]).min();
+        let near_us = shortest_us.map_or(DAY_US, |us| DAY_US.min(us / 30)).unsigned_abs();
+        (self.retention_us, &self.ttl_us) == (other.retention_us, &other.ttl_us)
+            && self.as_of_us.abs_diff(other.as_of_us) <= near_us
+    }
+
+    /// How long an attribute counts from the time since which it is so, microseconds; none for always.
+    pub fn ttl_of(&self, attribute: &str) -> Option<i64> {
+        self.ttl_us.get(source_of(attribute)).copied()
     }
 }
 
@@ -131,7 +178,8 @@ fn wanted_events(events: &Field, needs: &Needs) -> Vec<FieldRef> {
     event_fields(events).filter(|f| asked(f)).cloned().collect()
 }
 
-/// A batch, and for each profile its first event behind the moment.
+/// A batch, and for each profile when it first becomes another by itself: an event comes that is in the store already, or
+/// something expires.
 ///
 /// # Errors
 /// When the store fails.
@@ -139,10 +187,11 @@ pub fn build(
     store: &mut Store,
     schema: &SchemaRef,
     profiles: &[u32],
-    moment: Moment,
+    moment: &Moment,
     look_back_us: Option<i64>,
     members: &BTreeMap<String, RoaringBitmap>,
 ) -> Result<(RecordBatch, Vec<Option<i64>>)> {
+    store.profiles.time(moment.ttl_us.keys());
     store.profiles.prepare(&store.tables, profiles)?;
     let mut next_us = vec![None; profiles.len()];
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
@@ -163,11 +212,22 @@ pub fn build(
                 let DataType::List(item) = field.data_type() else { continue };
                 let DataType::Struct(fields) = item.data_type() else { continue };
                 let (events, next) = events(store, fields, profiles, moment, look_back_us)?;
-                next_us = next;
+                sooner(&mut next_us, &next);
                 events
             }
             name => match (name.strip_prefix(ATTR), name.strip_prefix(names::IN)) {
-                (Some(attribute), _) => store.profiles.column(attribute, profiles)?,
+                (Some(attribute), _) => {
+                    let values = store.profiles.column(attribute, profiles)?;
+                    match moment.ttl_of(attribute) {
+                        None => values,
+                        Some(ttl_us) => {
+                            let since = store.profiles.since(attribute, profiles)?;
+                            let (values, next) = unexpired(&values, &since, moment.as_of_us, ttl_us)?;
+                            sooner(&mut next_us, &next);
+                            values
+                        }
+                    }
+                }
                 (None, Some(segment)) => {
                     let inside = members.get(segment);
                     Arc::new(BooleanArray::from_iter(
@@ -186,14 +246,37 @@ fn events(
     store: &mut Store,
     fields: &Fields,
     profiles: &[u32],
-    moment: Moment,
+    moment: &Moment,
     look_back_us: Option<i64>,
 ) -> Result<(ArrayRef, Vec<Option<i64>>)> {
-    let look_back = look_back_us.map_or(i64::MIN, |back| moment.as_of_us.saturating_sub(back));
-    let span = Span { after_us: moment.expired_us().max(look_back), until_us: moment.as_of_us };
     store.events.let_go();
-    let gathered = store.events.gather(profiles, &store.identity, fields, span, &store.columns)?;
+    let span = moment.span(look_back_us);
+    let gathered = store.events.gather(profiles, &store.identity, fields, &span, &store.columns)?;
     Ok((Arc::new(gathered.events), gathered.next_us))
+}
+
+/// Makes each time the earlier of two.
+pub(crate) fn sooner(times_us: &mut [Option<i64>], others: &[Option<i64>]) {
+    for (time, other) in times_us.iter_mut().zip(others) {
+        *time = (*time).into_iter().chain(*other).min();
+    }
+}
+
+/// The values of an attribute that still count, and when each stops; `since` says since when they are so.
+///
+/// # Errors
+/// None in practice: there are as many times as values.
+pub(crate) fn unexpired(
+    values: &ArrayRef,
+    since: &ArrayRef,
+    as_of_us: i64,
+    ttl_us: i64,
+) -> Result<(ArrayRef, Vec<Option<i64>>)> {
+    let since = since.as_primitive::<TimestampMicrosecondType>();
+    let expires_us = since.iter().map(|since| Some(since?.saturating_add(ttl_us)));
+    let next_us: Vec<Option<i64>> = expires_us.map(|us| us.filter(|us| *us > as_of_us)).collect();
+    let expired = next_us.iter().zip(since).map(|(next, since)| Some(next.is_none() && since.is_some()));
+    Ok((nullif(values, &BooleanArray::from_iter(expired))?, next_us))
 }
 
 /// The identifiers column.

@@ -6,7 +6,7 @@ mod column;
 mod record;
 mod table;
 
-pub use record::{Attribute, Consent, Profile, Value};
+pub use record::{Attribute, Consent, Profile, Value, source_of};
 
 use crate::{
     Result,
@@ -287,6 +287,20 @@ impl Profiles {
     /// Whether a prepared profile may be evaluated.
     pub fn consents(&self, profile: u32) -> bool {
         self.reach(profile) >= Reach::Segment
+    }
+
+    /// Has [`Self::since`] ready for the attributes of these sources, too, from now on.
+    pub fn time<'a>(&mut self, sources: impl Iterator<Item = &'a String>) {
+        self.table.time(sources);
+    }
+
+    /// Since when an attribute of prepared profiles is so; its source must have been given to [`Self::time`] before they
+    /// were prepared.
+    ///
+    /// # Errors
+    /// When the file of profiles is damaged.
+    pub fn since(&mut self, name: &str, profiles: &[u32]) -> Result<ArrayRef> {
+        self.table.column(&table::since(name), ColumnType::Time, profiles)
     }
 
     /// An attribute of prepared profiles; text is coded.

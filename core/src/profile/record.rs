@@ -25,8 +25,13 @@ pub struct Profile {
 pub struct Attribute {
     /// What it is.
     pub value: Value,
-    /// Microseconds since 1970.
+    /// The time of the last row that said so, or when a row without a time was taken in; microseconds since 1970.
     pub since_us: i64,
+}
+
+/// The source that an attribute is of, by its name.
+pub fn source_of(attribute: &str) -> &str {
+    attribute.split_once('.').map_or(attribute, |(source, _)| source)
 }
 
 /// An attribute's value.

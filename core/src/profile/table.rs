@@ -6,6 +6,7 @@ use super::{
     Profile,
     base::{Base, CORE, Cells, VOUCHED},
     column::{CellRef, Column},
+    source_of,
 };
 use crate::{Result, consent::Reach, store::columns::ColumnType};
 use arrow::array::{ArrayRef, Int64Array};
@@ -34,6 +35,17 @@ pub(super) struct Table {
     /// Profiles that are here as the file has them, and columns of it that are not here yet.
     based: Vec<bool>,
     unread: BTreeSet<String>,
+    /// Sources whose attributes have a second column, which says since when each is so.
+    timed: BTreeSet<String>,
+}
+
+/// Name of the column that says since when an attribute is so; no source is called like this.
+pub(super) fn since(attribute: &str) -> String {
+    format!("@{attribute}")
+}
+
+pub(super) fn is_since(column: &str) -> bool {
+    column.starts_with('@')
 }
 
 /// A [`Profile`] as it lies in the database.
@@ -60,13 +72,33 @@ struct ConsentRef<'a> {
 struct AttributeRef<'a> {
     #[serde(borrow)]
     value: CellRef<'a>,
-    _since_us: i64,
+    since_us: i64,
 }
 
 impl Table {
     /// An empty one; profiles from `new` on are not in the database.
     pub(super) fn new(new: u32, base: Option<Base>) -> Self {
         Self { new, has_file: base.is_some(), base, ..Self::default() }
+    }
+
+    /// Keeps from now on since when attributes of these sources are so.
+    pub(super) fn time<'a>(&mut self, sources: impl Iterator<Item = &'a String>) {
+        let fresh: Vec<&String> = sources.filter(|source| !self.timed.contains(*source)).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        self.timed.extend(fresh.into_iter().cloned());
+        let base = self.base.take().filter(|base| self.times(base));
+        if !self.here.is_empty() {
+            self.retype();
+        }
+        (self.has_file, self.base) = (base.is_some(), base);
+    }
+
+    /// Whether a file says since when the attributes of timed sources are so.
+    fn times(&self, base: &Base) -> bool {
+        let mut timed = base.names().filter(|name| !is_since(name) && self.timed.contains(source_of(name)));
+        timed.all(|name| base.names().any(|other| other == since(name)))
     }
 
     /// Whether there is a file of profiles that is of use.
@@ -110,6 +142,9 @@ impl Table {
     pub(super) fn complete(&mut self, types: &BTreeMap<String, ColumnType>) -> Result<()> {
         for (name, kind) in types {
             self.read_column(name, *kind)?;
+            if self.timed.contains(source_of(name)) {
+                self.read_column(&since(name), ColumnType::Time)?;
+            }
         }
         (self.base, self.has_file) = (None, true);
         self.based.clear();
@@ -172,7 +207,8 @@ impl Table {
 
     /// Takes over a profile; types are those that the store declares.
     pub(super) fn set(&mut self, profile: u32, record: &Profile, types: &BTreeMap<String, ColumnType>) {
-        let attributes = record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value)));
+        let attributes =
+            record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value), a.since_us));
         self.put(profile, (record.reach(), record.vouched), attributes, types);
     }
 
@@ -190,7 +226,7 @@ impl Table {
         let record: Record<'_> = postcard::from_bytes(bytes)?;
         let vouched = if record.vouched { Reach::Activate } else { Reach::Nothing };
         let reach = record.consent.map_or(vouched, |consent| consent.reach);
-        let attributes = record.attributes.into_iter().map(|(name, attribute)| (name, attribute.value));
+        let attributes = record.attributes.into_iter().map(|(name, a)| (name, a.value, a.since_us));
         self.put(profile, (reach, record.vouched), attributes, types);
         Ok(record.vouched)
     }
@@ -199,7 +235,7 @@ impl Table {
         &mut self,
         profile: u32,
         (reach, vouched): (Reach, bool),
-        attributes: impl Iterator<Item = (&'a str, CellRef<'a>)>,
+        attributes: impl Iterator<Item = (&'a str, CellRef<'a>, i64)>,
         types: &BTreeMap<String, ColumnType>,
     ) {
         let row = profile as usize;
@@ -213,7 +249,11 @@ impl Table {
         }
         self.arrived(profile..profile.saturating_add(1));
         self.columns.values_mut().for_each(|column| column.clear(row));
-        for (name, value) in attributes {
+        for (name, value, since_us) in attributes {
+            if self.timed.contains(source_of(name)) {
+                let column = self.columns.entry(since(name));
+                column.or_insert_with(|| Column::new(ColumnType::Time)).set(row, CellRef::Time(since_us));
+            }
             if let Some(column) = self.columns.get_mut(name) {
                 column.set(row, value);
             } else if let Some(kind) = types.get(name) {
@@ -236,11 +276,15 @@ impl Table {
         if self.unread.contains(name) && profiles.iter().any(based) {
             self.read_column(name, kind)?;
         }
+        if self.timed.contains(source_of(name)) {
+            // A file has both or none.
+            self.columns.entry(since(name)).or_insert_with(|| Column::new(ColumnType::Time));
+        }
         let column = self.columns.entry(name.to_owned()).or_insert_with(|| Column::new(kind));
         column.show(profiles)
     }
 
-    /// Forgets an attribute whose type changed; its profiles are read again.
+    /// Forgets all attributes because one of them is another now; profiles are read again.
     pub(super) fn retype(&mut self) {
         self.columns.clear();
         self.here.clear();

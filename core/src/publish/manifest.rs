@@ -1,7 +1,7 @@
 //! The manifest: which files belong together, and what is in them.
 
 use super::write;
-use crate::{Error, Result};
+use crate::{Error, Result, profile::batch::Moment};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fs, io::Write, path::Path};
 
@@ -54,6 +54,9 @@ pub struct Manifest {
     pub latest_us: Option<i64>,
     /// Events older than this at `as_of_us` were left out, microseconds.
     pub retention_us: i64,
+    /// Events and attributes of these sources that were older, neither, microseconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ttl_us: BTreeMap<String, i64>,
     /// Buckets of each table; [`super::bucket`] says which profile is in which.
     pub buckets: u32,
     /// By table, in the order of their buckets. A bucket with no rows has no file, except that a table has its first
@@ -116,6 +119,11 @@ impl Manifest {
             return Err(Error::OtherFormat { path: path.to_owned(), found: version, known: VERSION });
         }
         serde_json::from_slice(text).map_err(damaged)
+    }
+
+    /// The moment it was published for, and what counted at it.
+    pub fn moment(&self) -> Moment {
+        Moment { as_of_us: self.as_of_us, retention_us: self.retention_us, ttl_us: self.ttl_us.clone() }
     }
 
     /// Files of a table, in the order of their buckets.

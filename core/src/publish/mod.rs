@@ -12,9 +12,11 @@
 //! | table | columns | sorted by |
 //! |---|---|---|
 //! | `events` | `profile_id`, `event_time`, then every event column by name | profile, time |
-//! | `profiles` | `profile_id`, `consent`, `attr.SOURCE.NAME`…, `identifiers` | profile |
+//! | `profiles` | `profile_id`, `consent`, `attr.SOURCE.NAME`…, `since.SOURCE.NAME`…, `identifiers` | profile |
 //! | `identities` | `profile_id`, `namespace`, `value` | profile, namespace, value |
 //! | `memberships` | `profile_id`, `segment` | profile, segment |
+//!
+//! Attributes of sources with a `ttl` have a `since.` column: since when each is so.
 //!
 //! A profile's rows are all in one bucket ([`bucket`]), and a bucket is one file a table. Numbers of profiles are those
 //! of today: events of merged profiles are found under the profile that they were merged into.
@@ -42,11 +44,11 @@ const CHUNK: usize = 4_096;
 const BUCKET_EVENTS: usize = 1_000_000;
 
 /// How to publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Files that each table is split into, at least 1; [`buckets`] gives a good number.
     pub buckets: u32,
-    /// The moment that the reader will ask about: events that are expired then are left out.
+    /// The moment that the reader will ask about: events and attributes that are expired then are left out.
     pub moment: Moment,
 }
 
@@ -75,9 +77,10 @@ pub fn publish(store: &mut Store, dir: &Path, options: &Options) -> Result<Manif
     let mut tables: BTreeMap<Table, Vec<File>> = Table::ALL.into_iter().map(|t| (t, Vec::new())).collect();
     for (number, profiles) in (0_u32..).zip(&parts) {
         for (table, files) in &mut tables {
-            let mut file = Writing::new(dir, &generation, *table, number, rows::schema(store, *table)?);
+            let mut file =
+                Writing::new(dir, &generation, *table, number, rows::schema(store, *table, &options.moment)?);
             for part in profiles.chunks(CHUNK) {
-                file.write(&rows::rows(store, *table, part, options.moment, &members)?)?;
+                file.write(&rows::rows(store, *table, part, &options.moment, &members)?)?;
             }
             files.extend(file.finish()?);
         }
@@ -90,6 +93,7 @@ pub fn publish(store: &mut Store, dir: &Path, options: &Options) -> Result<Manif
         as_of_us: options.moment.as_of_us,
         latest_us: (store.totals.latest_us > i64::MIN).then_some(store.totals.latest_us),
         retention_us: options.moment.retention_us,
+        ttl_us: options.moment.ttl_us.clone(),
         buckets,
         tables,
     };

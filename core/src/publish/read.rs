@@ -3,14 +3,17 @@
 
 use super::{
     manifest::{Hold, Manifest, Table},
-    rows::PROFILE_ID,
+    rows::{PROFILE_ID, SINCE},
     write::columns as parquet_error,
 };
 use crate::{
     Error, Result,
     consent::Reach,
-    profile::batch::Moment,
-    store::columns::{ColumnType, Columns},
+    profile::batch::{self, Moment},
+    store::{
+        columns::{ColumnType, Columns},
+        span::{Coded, Sources},
+    },
 };
 use arrow::{
     array::{
@@ -49,7 +52,7 @@ pub struct Snapshot {
 /// One bucket's profiles.
 #[derive(Debug, Default)]
 pub struct Bucket {
-    /// Each with the first event behind the moment of each of its profiles, as [`crate::profile::batch::build`] gives.
+    /// Each with when each of its profiles first becomes another by itself, or a time before that, as [`crate::profile::batch::build`] gives.
     pub batches: Vec<(RecordBatch, Vec<Option<i64>>)>,
     /// Rows of the profiles table that were read.
     pub profiles: u64,
@@ -114,17 +117,17 @@ impl Snapshot {
         &mut self,
         bucket: u32,
         schema: &SchemaRef,
-        moment: Moment,
+        moment: &Moment,
         look_back_us: Option<i64>,
         members: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<Bucket> {
-        let profiles = self.profiles(bucket, schema)?;
+        let profiles = self.profiles(bucket, schema, moment)?;
+        let span = moment.span(look_back_us);
         let events = match schema.column_with_name(names::EVENTS) {
-            Some((_, field)) => Some(self.events(bucket, struct_fields(field))?),
+            Some((_, field)) => Some(self.events(bucket, struct_fields(field), !span.sources.is_empty())?),
             None => None,
         };
-        let look_back = look_back_us.map_or(i64::MIN, |back| moment.as_of_us.saturating_sub(back));
-        let after_us = moment.expired_us().max(look_back);
+        let span = span.coded(&self.columns);
         let mut out = Bucket {
             batches: Vec::new(),
             profiles: profiles.num_rows() as u64,
@@ -133,7 +136,9 @@ impl Snapshot {
         for start in (0..profiles.num_rows()).step_by(BATCH) {
             let part = profiles.slice(start, BATCH.min(profiles.num_rows() - start));
             let ids = part.column(0).as_primitive::<UInt32Type>();
-            let listed = events.as_ref().map(|e| e.of(ids, (after_us, moment.as_of_us))).transpose()?;
+            let listed = events.as_ref().map(|e| e.of(ids, &span)).transpose()?;
+            let mut next_us = vec![None; ids.len()];
+            let mut sooner = |other: &[Option<i64>]| batch::sooner(&mut next_us, other);
             let column = |field: &FieldRef| -> Result<ArrayRef> {
                 Ok(match (field.name().as_str(), &listed) {
                     (names::PROFILE, _) => part.column(0).clone(),
@@ -141,20 +146,30 @@ impl Snapshot {
                         TimestampMicrosecondArray::from_value(moment.as_of_us, ids.len())
                             .with_timezone("+00:00"),
                     ),
-                    (names::EVENTS, Some((list, _))) => Arc::new(list.clone()),
+                    (names::EVENTS, Some((list, next))) => {
+                        sooner(next);
+                        Arc::new(list.clone())
+                    }
                     (name, _) => match name.strip_prefix(names::IN) {
                         Some(segment) => {
                             let inside = members.get(segment);
                             let is = |id: &u32| Some(inside.is_some_and(|m| m.contains(*id)));
                             Arc::new(BooleanArray::from_iter(ids.values().iter().map(is)))
                         }
-                        None => typed(named(&part, name)?, field.data_type())?,
+                        None => {
+                            let values = typed(named(&part, name)?, field.data_type())?;
+                            let attribute = name.strip_prefix(ATTR).unwrap_or_default();
+                            let Some(ttl_us) = moment.ttl_of(attribute) else { return Ok(values) };
+                            let since = named(&part, &format!("{SINCE}{attribute}"))?;
+                            let (values, next) = batch::unexpired(&values, since, moment.as_of_us, ttl_us)?;
+                            sooner(&next);
+                            values
+                        }
                     },
                 })
             };
             let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-            let next = listed.map_or_else(|| vec![None; ids.len()], |(_, next)| next);
-            out.batches.push((RecordBatch::try_new(schema.clone(), columns)?, next));
+            out.batches.push((RecordBatch::try_new(schema.clone(), columns)?, next_us));
         }
         Ok(out)
     }
@@ -196,8 +211,10 @@ impl Snapshot {
     }
 
     /// The rows of a bucket's profiles, text coded by this reader's dictionaries.
-    fn profiles(&mut self, bucket: u32, schema: &SchemaRef) -> Result<RecordBatch> {
-        let wanted = |name: &str| schema.column_with_name(name).is_some();
+    fn profiles(&mut self, bucket: u32, schema: &SchemaRef, moment: &Moment) -> Result<RecordBatch> {
+        let asked = |name: &str| schema.column_with_name(name).is_some();
+        let expires = |name: &str| moment.ttl_of(name).is_some() && asked(&format!("{ATTR}{name}"));
+        let wanted = |name: &str| asked(name) || name.strip_prefix(SINCE).is_some_and(expires);
         let parts = self.load(Table::Profiles, bucket, &wanted)?;
         let Some(schema) = parts.first().map(RecordBatch::schema) else {
             let ids = Schema::new(vec![Field::new(PROFILE_ID, DataType::UInt32, false)]);
@@ -225,8 +242,10 @@ impl Snapshot {
     }
 
     /// A bucket's events, with these fields, text coded by this reader's dictionaries.
-    fn events(&mut self, bucket: u32, fields: Fields) -> Result<Events> {
-        let wanted = |name: &str| name == EVENT_TIME || fields.iter().any(|f| f.name() == name);
+    fn events(&mut self, bucket: u32, fields: Fields, of_sources: bool) -> Result<Events> {
+        let source = |name: &str| of_sources && name == names::SOURCE;
+        let wanted =
+            |name: &str| name == EVENT_TIME || source(name) || fields.iter().any(|f| f.name() == name);
         let parts = self.load(Table::Events, bucket, &wanted)?;
         let ids = joined(&parts, PROFILE_ID, &DataType::UInt32)?.as_primitive::<UInt32Type>().clone();
         let times = joined(&parts, EVENT_TIME, &api::timestamp())?;
@@ -237,7 +256,16 @@ impl Snapshot {
                 .ok_or_else(|| Error::Column(format!("no such type of event column `{}`", field.name())))?;
             columns.push(self.whole(field, kind, &parts)?);
         }
-        Ok(Events { ids: ids.values().clone(), times, fields, columns })
+        let codes =
+            |sources: ArrayRef| sources.as_any_dictionary_opt().map(|s| cast(s.keys(), &DataType::UInt32));
+        let sources = match of_sources {
+            true => {
+                let field = Field::new(names::SOURCE, api::coded(), true);
+                codes(self.whole(&field, ColumnType::Text, &parts)?).transpose()?
+            }
+            false => None,
+        };
+        Ok(Events { ids: ids.values().clone(), times, sources, fields, columns })
     }
 
     fn schema(&self, table: Table) -> Result<SchemaRef> {
@@ -286,29 +314,27 @@ impl Snapshot {
 struct Events {
     ids: ScalarBuffer<u32>,
     times: ScalarBuffer<i64>,
+    /// Codes, where it matters whose they are.
+    sources: Option<ArrayRef>,
     fields: Fields,
     columns: Vec<ArrayRef>,
 }
 
 impl Events {
-    /// The events of some profiles in the span `(after, until]`, and the first behind it of each.
-    fn of(
-        &self,
-        profiles: &UInt32Array,
-        (after, until): (i64, i64),
-    ) -> Result<(ListArray, Vec<Option<i64>>)> {
+    /// The events of some profiles in a span, and when the first of each comes into it or leaves it.
+    fn of(&self, profiles: &UInt32Array, span: &Coded) -> Result<(ListArray, Vec<Option<i64>>)> {
+        let sources = Sources::of(self.sources.as_ref());
         let mut rows: Vec<u32> = Vec::new();
         let mut ends = vec![0_i32];
         let mut next_us = Vec::with_capacity(profiles.len());
         for profile in profiles.values() {
             let first = self.ids.partition_point(|id| id < profile);
             let end = first + self.ids[first..].partition_point(|id| id == profile);
-            let times = &self.times[first..end];
-            let from = first + times.partition_point(|t| *t <= after);
-            let to = first + times.partition_point(|t| *t <= until);
-            rows.extend(from as u32..to.max(from) as u32);
+            let mut next = None;
+            let found = |found: std::ops::Range<usize>| rows.extend(found.start as u32..found.end as u32);
+            span.clip(&self.times, &sources, first..end, &mut next, found);
             ends.push(rows.len() as i32);
-            next_us.push(self.times[..end].get(to).copied());
+            next_us.push(next);
         }
         let rows = UInt32Array::from(rows);
         let arrays = self.columns.iter().map(|c| take(c, &rows, None)).collect::<Result<Vec<_>, _>>()?;

@@ -4,7 +4,7 @@
 use super::{Membership, Segments, bitmap};
 use crate::{
     Error, Result,
-    config::Pipeline,
+    config::{self, Pipeline, age},
     plugin::{Plugins, registry::Registry},
     store::{
         Store,
@@ -13,6 +13,7 @@ use crate::{
 };
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Sizes kept for each segment.
@@ -25,7 +26,7 @@ pub struct Definition {
     pub plugin: String,
     /// Its version.
     pub version: String,
-    /// The options, JSON.
+    /// The options, JSON; with the `ttl` of the sources that it reads, where one has any.
     pub config: String,
 }
 
@@ -57,19 +58,32 @@ pub fn definitions(pipeline: &Pipeline, registry: &Registry) -> Result<BTreeMap<
     let mut found = BTreeMap::new();
     for segment in &pipeline.segments {
         if let Some(sql) = &segment.sql {
-            let (plugin, version, config) = ("sql".into(), String::new(), sql.text.clone());
+            let config = with_ttl(&sql.text, pipeline, segment);
+            let (plugin, version) = ("sql".into(), String::new());
             found.insert(segment.name.clone(), Definition { plugin, version, config });
             continue;
         }
         let plugin = registry.find(&segment.plugin, &pipeline.base_dir);
         let manifest = plugin.map_err(|e| Error::NotFound(e.message))?.manifest;
-        let config = segment.config.to_string();
+        let config = with_ttl(&segment.config.to_string(), pipeline, segment);
         found.insert(
             segment.name.clone(),
             Definition { plugin: manifest.name, version: manifest.version, config },
         );
     }
     Ok(found)
+}
+
+/// A definition with how long what it reads counts, where a source has a `ttl`: with another one, other profiles may be
+/// members.
+pub(super) fn with_ttl(definition: &str, pipeline: &Pipeline, segment: &config::Segment) -> String {
+    let ttl_us = pipeline.ttl_us(segment);
+    if ttl_us.is_empty() {
+        return definition.to_owned();
+    }
+    let ttl: BTreeMap<&str, String> = ttl_us.into_iter().map(|(name, us)| (name, age::text(us))).collect();
+    json!({"definition": serde_json::from_str(definition).unwrap_or_else(|_| json!(definition)), "ttl": ttl})
+        .to_string()
 }
 
 /// The definitions that the store last applied, by segment.

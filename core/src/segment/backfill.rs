@@ -62,7 +62,7 @@ impl Segments {
     }
 
     /// Asks a part of everybody, group by group, and puts in place what is complete.
-    pub(super) fn go_on_with_backfill(&mut self, store: &mut Store, moment: Moment) -> Result<()> {
+    pub(super) fn go_on_with_backfill(&mut self, store: &mut Store, moment: &Moment) -> Result<()> {
         let mut part = self.part;
         while let Some(backfill) = &mut self.backfill {
             let asked: RoaringBitmap = backfill.left.iter().take(part as usize).collect();

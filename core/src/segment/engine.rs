@@ -41,7 +41,7 @@ pub struct FullPass<'a> {
     /// Columns that it reads.
     pub schema: &'a SchemaRef,
     /// As of when.
-    pub moment: Moment,
+    pub moment: &'a Moment,
     /// Audiences that it may refer to.
     pub members: &'a BTreeMap<String, RoaringBitmap>,
 }

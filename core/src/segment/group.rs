@@ -1,6 +1,6 @@
 //! Groups: segments of one plugin that are evaluated together, in the order that their references ask for.
 
-use super::{engine::Origin, pass::Fitted};
+use super::{applied, engine::Origin, pass::Fitted};
 use crate::{
     Error, Result, config,
     plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
@@ -224,7 +224,10 @@ pub fn open(
         let config: Vec<_> =
             draft.segments.iter().map(|s| json!({"name": s.name, "config": s.config})).collect();
         let config = serde_json::Value::Array(config);
-        let identity = format!("{} {} {config}", draft.plugin.manifest.name, draft.plugin.manifest.version);
+        let counts: String =
+            draft.segments.iter().map(|segment| applied::with_ttl("", pipeline, segment)).collect();
+        let manifest = &draft.plugin.manifest;
+        let identity = format!("{} {} {config}{counts}", manifest.name, manifest.version);
         let definition = xxh3_64(identity.as_bytes());
         let names: Vec<String> = draft.segments.iter().map(|s| s.name.clone()).collect();
         let state = state(&name, definition)?;
@@ -321,10 +324,11 @@ fn drafts(pipeline: &config::Pipeline, registry: &Registry) -> Result<(Vec<Draft
     let order = order(&pipeline.segments)?;
     let places = places(&pipeline.segments, &order, nests);
     let definitions = definitions(&pipeline.segments, &order, |segment| match &segment.sql {
-        Some(sql) => sql.text.clone(),
+        Some(sql) => applied::with_ttl(&sql.text, pipeline, segment),
         None => {
             let manifest = &plugins[segment.plugin.as_str()].manifest;
-            format!("{} {} {}", manifest.name, manifest.version, segment.config)
+            let config = applied::with_ttl(&segment.config.to_string(), pipeline, segment);
+            format!("{} {} {config}", manifest.name, manifest.version)
         }
     });
     let mut drafts: BTreeMap<(Place, &str), Draft> = BTreeMap::new();

@@ -36,7 +36,7 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails.
-    pub fn preview(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+    pub fn preview(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: &Moment) -> Result<()> {
         self.preview_rules(store, profiles, moment)?;
         if self.has_models() {
             // Dropped, and with it everything that fitting wants to keep.
@@ -54,7 +54,7 @@ impl Segments {
         &mut self,
         store: &mut Store,
         profiles: &RoaringBitmap,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<()> {
         self.refresh(store)?;
         let mut pass = Pass::over(profiles);
@@ -71,7 +71,13 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or a plugin or the store fails.
-    pub fn glimpse(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Glimpse> {
+    pub fn glimpse(
+        &self,
+        store: &mut Store,
+        segment: &str,
+        profile: u32,
+        moment: &Moment,
+    ) -> Result<Glimpse> {
         if self.sql.iter().any(|s| s.name == segment) {
             let holds = self.members.get(segment).is_some_and(|members| members.contains(profile));
             return Ok(Glimpse { holds, next_us: None, events: 0 });

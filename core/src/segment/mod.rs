@@ -244,7 +244,7 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails; the step is given up.
-    pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+    pub fn evaluate(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: &Moment) -> Result<()> {
         self.refresh(store)?;
         let whole = self.needs_commit();
         let everybody = whole.then(|| store.identity.all());
@@ -268,7 +268,7 @@ impl Segments {
     ///
     /// # Errors
     /// When a plugin or the store fails.
-    pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: Moment) -> Result<()> {
+    pub fn answer(&mut self, store: &mut Store, profiles: &RoaringBitmap, moment: &Moment) -> Result<()> {
         self.refresh(store)?;
         let mut pass = Pass::over(profiles);
         let mut answered = vec![false; self.groups.len()];
@@ -303,7 +303,7 @@ impl Segments {
         store: &mut Store,
         (rules, models): (usize, usize),
         pass: &mut Pass,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<()> {
         if !self.joined.contains_key(&rules) {
             self.joined.insert(rules, Group::join(&self.groups[rules], &self.groups[models])?);
@@ -356,7 +356,7 @@ impl Segments {
     ///
     /// # Errors
     /// When there is no such segment, or the plugin gives no reasons.
-    pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: Moment) -> Result<Reason> {
+    pub fn explain(&self, store: &mut Store, segment: &str, profile: u32, moment: &Moment) -> Result<Reason> {
         if let Some(segment) = self.sql.iter().find(|s| s.name == segment) {
             let holds = self.members.get(&segment.name).is_some_and(|members| members.contains(profile));
             return Ok(Reason { condition: segment.text.clone(), holds: Some(holds), ..Reason::default() });
@@ -415,7 +415,7 @@ impl Segments {
         store: &mut Store,
         at: usize,
         (pass, whole): (&mut Pass, bool),
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<()> {
         let group = &mut self.groups[at];
         let able = whole && group.origin.is_built_in && !pass.profiles().is_empty();

@@ -86,7 +86,7 @@ impl Pass {
         &mut self,
         store: &mut Store,
         group: &mut Group,
-        moment: Moment,
+        moment: &Moment,
         members: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<Vec<RoaringBitmap>> {
         let batches = self.batches(store, group)?;
@@ -101,7 +101,7 @@ impl Pass {
         &mut self,
         store: &mut Store,
         group: &mut Group,
-        moment: Moment,
+        moment: &Moment,
         members: &BTreeMap<String, RoaringBitmap>,
     ) -> Result<(Vec<RoaringBitmap>, Fitted)> {
         let batches = self.batches(store, group)?;
@@ -140,7 +140,7 @@ impl Pass {
         store: &mut Store,
         (group, question): (&Group, Question),
         batches: &[Range<usize>],
-        (moment, members): (Moment, &BTreeMap<String, RoaringBitmap>),
+        (moment, members): (&Moment, &BTreeMap<String, RoaringBitmap>),
         found: &mut [Vec<u32>],
     ) -> Result<()> {
         let mut waiting: VecDeque<Asked> = VecDeque::new();

@@ -24,7 +24,7 @@ impl Segments {
     ///
     /// # Errors
     /// When the query engine, a plugin or the store fails.
-    pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: Moment) -> Result<bool> {
+    pub fn settle(&mut self, store: &mut Store, change: &mut Change, moment: &Moment) -> Result<bool> {
         let mut asked = Vec::new();
         for (name, inside) in self.sql.settle(store, change, moment)? {
             // A query that is asked again and answers the same has changed nothing.
@@ -42,7 +42,7 @@ impl Segments {
         &mut self,
         store: &mut Store,
         change: &mut Change,
-        moment: Moment,
+        moment: &Moment,
         asked: &[String],
     ) -> Result<bool> {
         self.refresh(store)?;
@@ -73,7 +73,7 @@ impl Segments {
     }
 
     /// Whether what was learnt last still holds: nothing changed, no window moved, no model below was fitted.
-    fn is_fitted(&self, store: &Store, at: usize, moment: Moment, below_fitted: bool) -> Result<bool> {
+    fn is_fitted(&self, store: &Store, at: usize, moment: &Moment, below_fitted: bool) -> Result<bool> {
         let group = &self.groups[at];
         let known: Option<Model> = tables::read(&store.tables.models, &group.name)?;
         Ok(known.is_some_and(|m| {
@@ -86,7 +86,7 @@ impl Segments {
     }
 
     /// Fits a model on the profiles of a pass and evaluates it for them.
-    fn fit(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: Moment) -> Result<Model> {
+    fn fit(&mut self, store: &mut Store, at: usize, pass: &mut Pass, moment: &Moment) -> Result<Model> {
         let inputs = self.inputs(&self.groups[at]);
         self.stale.extend(self.groups[at].segments.iter().cloned());
         let Fitted { reports, state } = self.learn(store, at, pass, moment)?;
@@ -107,7 +107,7 @@ impl Segments {
         store: &mut Store,
         at: usize,
         pass: &mut Pass,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<Fitted> {
         if self.groups[at].recalls() && self.engine.is_none() {
             let (found, fitted) = pass.fit(store, &mut self.groups[at], moment, &self.members)?;
@@ -132,7 +132,7 @@ impl Segments {
         store: &mut Store,
         at: usize,
         everybody: &RoaringBitmap,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<Fitted> {
         let group = &mut self.groups[at];
         let failed = group.failed();

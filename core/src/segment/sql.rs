@@ -3,6 +3,7 @@
 //! They see what is committed, memberships of the other segments among it. A query that fails ends the run with its
 //! error; the audience stays what it was.
 
+use super::applied;
 use crate::{
     Error, Result,
     config::{self, Pipeline},
@@ -51,7 +52,7 @@ impl SqlSegments {
     pub fn new(pipeline: &Pipeline) -> Self {
         let segment = |s: &crate::config::Segment| {
             let sql = s.sql.as_ref()?;
-            let definition = xxh3_64(sql.text.as_bytes());
+            let definition = xxh3_64(applied::with_ttl(&sql.text, pipeline, s).as_bytes());
             Some(SqlSegment {
                 name: s.name.clone(),
                 text: sql.text.clone(),
@@ -69,7 +70,7 @@ impl SqlSegments {
     }
 
     /// The members of each segment whose time has come: its query is new, or its period is over, or, where it has no
-    /// period, profiles changed since. Profiles that do not consent are in none.
+    /// period, profiles changed since or what sources brought may have expired. Profiles that do not consent are in none.
     ///
     /// # Errors
     /// When the query engine is missing or fails; the message names the segment.
@@ -77,7 +78,7 @@ impl SqlSegments {
         &self,
         store: &mut Store,
         change: &mut Change,
-        moment: Moment,
+        moment: &Moment,
     ) -> Result<Vec<(String, RoaringBitmap)>> {
         let mut answers = Vec::new();
         for segment in &self.segments {
@@ -106,11 +107,14 @@ impl SqlSegments {
 }
 
 impl SqlSegment {
-    fn is_due(&self, store: &Store, moment: Moment) -> Result<bool> {
+    fn is_due(&self, store: &Store, moment: &Moment) -> Result<bool> {
         let Some(last) = tables::read::<Answered>(&store.tables.models, self.key())? else { return Ok(true) };
         let over = match self.every_us {
             Some(every_us) => moment.as_of_us.saturating_sub(last.as_of_us) >= every_us,
-            None => last.changes != store.totals.changes,
+            None => {
+                let expires = !moment.ttl_us.is_empty() && !moment.is_near(&moment.at(last.as_of_us));
+                last.changes != store.totals.changes || expires
+            }
         };
         Ok(over || last.definition != self.definition)
     }

@@ -61,10 +61,12 @@ pub fn turns(
     store: &mut Store,
     segment: &str,
     profile: u32,
-    moment: Moment,
+    moment: &Moment,
 ) -> Result<Turns> {
     let search = |glimpses| Search { segments, segment, profile, moment, glimpses, events: EVENTS_READ };
     let mut times = event_times(segments, store, profile, moment)?;
+    times.extend(attribute_times(store, profile, moment)?);
+    times.sort_unstable();
     times.dedup();
     let now = search(1).at(store, moment.as_of_us)?;
     let holds = now.is_some_and(|now| now.holds);
@@ -74,16 +76,23 @@ pub fn turns(
 }
 
 /// Times of all events up to the moment, ascending, also of those that are expired by now.
-fn event_times(segments: &Segments, store: &mut Store, profile: u32, moment: Moment) -> Result<Vec<i64>> {
+fn event_times(segments: &Segments, store: &mut Store, profile: u32, moment: &Moment) -> Result<Vec<i64>> {
     let needs = Needs { columns: vec![format!("{EVENTS}.{EVENT_TIME}")], look_back_us: None };
     let schema = batch::project(&batch::catalog(store, std::iter::empty()), &needs)?;
-    let all = Moment { retention_us: i64::MAX, ..moment };
-    let (batch, _) = batch::build(store, &schema, &[profile], all, None, segments.members())?;
+    let all = Moment { as_of_us: moment.as_of_us, retention_us: i64::MAX, ..Moment::default() };
+    let (batch, _) = batch::build(store, &schema, &[profile], &all, None, segments.members())?;
     let events = batch.column_by_name(EVENTS).and_then(|events| events.as_list_opt::<i32>());
     let events = events.map(|events| events.value(0));
     let times = events.as_ref().and_then(|events| events.as_struct_opt()?.column_by_name(EVENT_TIME));
     let times = times.and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
     Ok(times.map(|times| times.values().to_vec()).unwrap_or_default())
+}
+
+/// Since when its attributes are so that expire: behind these times the evaluator tells when.
+fn attribute_times(store: &Store, profile: u32, moment: &Moment) -> Result<Vec<i64>> {
+    let record = store.profiles.get(&store.tables, profile)?;
+    let expiring = record.attributes.iter().filter(|(name, _)| moment.ttl_of(name).is_some());
+    Ok(expiring.map(|(_, a)| a.since_us).filter(|since_us| *since_us <= moment.as_of_us).collect())
 }
 
 /// How the answer in a part of the past compares with the one now.
@@ -102,7 +111,7 @@ struct Search<'a> {
     segments: &'a Segments,
     segment: &'a str,
     profile: u32,
-    moment: Moment,
+    moment: &'a Moment,
     /// Left.
     glimpses: usize,
     /// Left.
@@ -115,8 +124,8 @@ impl Search<'_> {
         if self.glimpses == 0 || self.events == 0 {
             return Ok(None);
         }
-        let moment = Moment { as_of_us, ..self.moment };
-        let glimpse = self.segments.glimpse(store, self.segment, self.profile, moment)?;
+        let moment = self.moment.at(as_of_us);
+        let glimpse = self.segments.glimpse(store, self.segment, self.profile, &moment)?;
         self.glimpses -= 1;
         self.events = self.events.saturating_sub(glimpse.events);
         Ok(Some(glimpse))

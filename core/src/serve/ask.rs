@@ -42,7 +42,7 @@ impl Asker {
 impl Question {
     /// Answers it.
     pub(super) fn answer(self, (store, segments, moment): (&mut Store, &mut Segments, Moment)) {
-        let reason = segments.explain(store, &self.segment, self.profile, moment);
+        let reason = segments.explain(store, &self.segment, self.profile, &moment);
         // Who asked may have gone.
         let _ = self.answer.send(reason);
     }

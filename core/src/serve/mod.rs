@@ -16,7 +16,7 @@ mod view;
 
 use crate::{
     Result,
-    config::Pipeline,
+    config::{Clock, Pipeline},
     log,
     plugin::registry::Registry,
     step::{Observer, Run, Tended, bell::Bell, chain::Chain, summary::Summary},
@@ -149,7 +149,7 @@ impl Server<'_> {
         // Definitions may be new, and a start is as good a time as any to fit what was not.
         run.turn(&mut tended, wait(pipeline.serve.look_every_ms))?;
         run.settle()?;
-        self.reset(&mut run)?;
+        self.reset(&mut run, pipeline.clock)?;
         self.status.ready(true);
         let now = Instant::now();
         let mut next = Timetable {
@@ -250,14 +250,14 @@ impl Server<'_> {
         Ok(Ended::Stopped(Box::new(run.close(begun, false)?)))
     }
 
-    fn reset(&self, run: &mut Run<'_>) -> Result<()> {
+    fn reset(&self, run: &mut Run<'_>, clock: Clock) -> Result<()> {
         let (store, segments, moment) = run.look();
-        self.view.reset(store, segments, moment.as_of_us)
+        self.view.reset(store, segments, (moment, clock))
     }
 
     fn refresh(&self, run: &mut Run<'_>) {
         let (_, segments, moment) = run.look();
-        self.view.refresh(segments, moment.as_of_us);
+        self.view.refresh(segments, moment);
     }
 }
 

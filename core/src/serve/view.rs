@@ -3,8 +3,9 @@
 
 use crate::{
     Error, Result,
+    config::Clock,
     consent::Reach,
-    profile::{Profile, Value},
+    profile::{Attribute, Profile, Value, batch::Moment},
     segment::{Moved, Segments},
     store::{
         Store,
@@ -24,10 +25,20 @@ const LAG: usize = 1_024;
 /// Who is in which segment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Members {
-    /// As of when, microseconds since 1970.
-    pub(super) as_of_us: i64,
+    /// As of when, and what counts then.
+    pub(super) moment: Moment,
+    /// Time passes while nothing is committed.
+    pub(super) is_by_wall: bool,
     /// By segment.
     pub(super) of: BTreeMap<String, Arc<RoaringBitmap>>,
+}
+
+impl Members {
+    /// Whether an attribute counts at the moment of asking.
+    fn counts(&self, name: &str, attribute: &Attribute) -> bool {
+        let now_us = if self.is_by_wall { crate::clock::now_us() } else { self.moment.as_of_us };
+        self.moment.ttl_of(name).is_none_or(|ttl_us| attribute.since_us.saturating_add(ttl_us) > now_us)
+    }
 }
 
 /// What a commit changed in one segment.
@@ -74,16 +85,21 @@ impl View {
     }
 
     /// Shows everything anew: the pipeline's segments may be others.
-    pub(super) fn reset(&self, store: &Store, segments: &mut Segments, as_of_us: i64) -> Result<()> {
+    pub(super) fn reset(
+        &self,
+        store: &Store,
+        segments: &mut Segments,
+        (moment, clock): (Moment, Clock),
+    ) -> Result<()> {
         let due = segments.watch(store)?;
         *self.due_us.write().unwrap_or_else(PoisonError::into_inner) = due;
         let of = segments.members().iter().map(|(name, members)| (name.clone(), Arc::new(members.clone())));
-        self.put(Members { as_of_us, of: of.collect() });
+        self.put(Members { moment, is_by_wall: clock == Clock::Wall, of: of.collect() });
         Ok(())
     }
 
     /// Shows what is durable now.
-    pub(super) fn refresh(&self, segments: &mut Segments, as_of_us: i64) {
+    pub(super) fn refresh(&self, segments: &mut Segments, moment: Moment) {
         let Moved { segments: moved, due } = segments.moved();
         if !due.is_empty() {
             let mut due_us = self.due_us.write().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +111,8 @@ impl View {
                 due_us[at] = us;
             }
         }
-        let mut next = Members { as_of_us, of: self.members().of.clone() };
+        let as_of_us = moment.as_of_us;
+        let mut next = Members { moment, ..(*self.members()).clone() };
         let mut list = Vec::new();
         for name in moved {
             let now = segments.members().get(&name).cloned().unwrap_or_default();
@@ -173,13 +190,19 @@ impl Seen {
         inside.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Attributes of those that are allowed; none where its consent does not reach that far.
-    pub(super) fn attributes(&self, reach: Reach, allowed: &[String]) -> BTreeMap<String, serde_json::Value> {
+    /// Attributes of those that are allowed and not expired; none where its consent does not reach that far.
+    pub(super) fn attributes(
+        &self,
+        members: &Members,
+        reach: Reach,
+        allowed: &[String],
+    ) -> BTreeMap<String, serde_json::Value> {
         if self.profile.reach() < reach {
             return BTreeMap::new();
         }
         let known = allowed.iter().filter_map(|name| Some((name, self.profile.attributes.get(name)?)));
-        known.map(|(name, attribute)| (name.clone(), json(&attribute.value))).collect()
+        let counting = known.filter(|(name, attribute)| members.counts(name, attribute));
+        counting.map(|(name, attribute)| (name.clone(), json(&attribute.value))).collect()
     }
 }
 
@@ -198,4 +221,28 @@ pub(super) fn identifier(text: &str) -> Result<(&str, &str)> {
     let parts = text.split_once(':').filter(|(namespace, value)| !namespace.is_empty() && !value.is_empty());
     parts
         .ok_or_else(|| Error::NotFound("the identifier is not NAMESPACE:VALUE, such as `cookie:3f2a`".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expired_attributes_are_not_shown() {
+        let mut profile = Profile { vouched: true, ..Profile::default() };
+        profile.set("crm.tier", Value::Text("gold".into()), 100);
+        profile.set("web.tier", Value::Text("tin".into()), 1);
+        let seen = Seen { number: 0, profile };
+        let allowed = ["crm.tier".to_owned(), "web.tier".to_owned()];
+        let shown = |as_of_us, is_by_wall| {
+            let ttl_us = BTreeMap::from([("crm".to_owned(), 50)]);
+            let moment = Moment { as_of_us, retention_us: 10, ttl_us };
+            let members = Members { moment, is_by_wall, of: BTreeMap::new() };
+            seen.attributes(&members, Reach::Segment, &allowed).into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(shown(149, false), allowed);
+        assert_eq!(shown(150, false), ["web.tier"]);
+        // The last commit is old, and the clock has gone on.
+        assert_eq!(shown(149, true), ["web.tier"]);
+    }
 }

@@ -12,7 +12,7 @@ use crate::{
     Error, Result,
     config::{ConsentDefault, Pipeline, Source},
     plugin::registry::Registry,
-    store::{Store, events::Span},
+    store::{Store, span::Span},
 };
 use arrow::{
     array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array},
@@ -163,7 +163,8 @@ impl Stock {
         let mut wanted = owners.clone();
         wanted.dedup();
         let profiles: Vec<u32> = wanted.iter().map(|at| self.profiles[*at]).collect();
-        let gathered = store.events.gather(&profiles, &store.identity, &self.fields, EVER, &store.columns)?;
+        let gathered =
+            store.events.gather(&profiles, &store.identity, &self.fields, &ever(), &store.columns)?;
         let offsets = gathered.events.value_offsets();
         let mut rows = Vec::with_capacity(drawn.len());
         let mut texts = vec![Vec::with_capacity(drawn.len()); self.namespaces.len()];
@@ -215,7 +216,8 @@ impl Stock {
         let fields: Fields = self.fields.iter().filter(|field| field.name() == EVENT).cloned().collect();
         let mut end = 0;
         for profiles in self.profiles.chunks(BATCH) {
-            let gathered = store.events.gather(profiles, &store.identity, &fields, EVER, &store.columns)?;
+            let gathered =
+                store.events.gather(profiles, &store.identity, &fields, &ever(), &store.columns)?;
             for lengths in gathered.events.value_offsets().windows(2) {
                 end += (lengths[1] - lengths[0]) as u64;
                 self.ends.push(end);
@@ -233,4 +235,6 @@ impl Stock {
     }
 }
 
-const EVER: Span = Span { after_us: i64::MIN, until_us: i64::MAX };
+fn ever() -> Span {
+    Span::after(i64::MIN)
+}

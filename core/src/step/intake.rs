@@ -52,6 +52,8 @@ pub struct Bound {
     fitted: Vec<(String, usize, ColumnType)>,
     /// The source has terms.
     has_terms: bool,
+    /// What it brings expires, so that it matters since when an attribute is so.
+    expires: bool,
     /// Raw identifiers that may be stored.
     raw_identifiers: Vec<String>,
     /// Event id, time, name, consent, its version.
@@ -162,6 +164,7 @@ impl Bound {
             properties,
             fitted,
             has_terms: source.destinations.is_some(),
+            expires: source.ttl_us.is_some(),
             raw_identifiers: raw_identifiers.to_vec(),
             fixed,
         })
@@ -418,7 +421,7 @@ impl Bound {
         }
         for (at, (name, _)) in self.attributes.iter().enumerate() {
             if let Some(value) = cells.attribute(at, row) {
-                gathering.changed |= record.set(name, value, since_us);
+                gathering.changed |= record.set(name, value, since_us) || self.expires;
             }
         }
         Ok(())

@@ -148,6 +148,8 @@ impl<'a> Run<'a> {
         (mut running, bell): (Vec<Chain>, Option<&Bell>),
     ) -> Result<Self> {
         store.events.set_room(pipeline.cache);
+        pipeline.sources.iter().for_each(|source| store.ages.note(&source.name, source.ttl_us));
+        store.profiles.time(store.ages.ttl_us().keys());
         let mut chains = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
@@ -200,7 +202,7 @@ impl<'a> Run<'a> {
             }
         }
         self.settle_commits()?;
-        self.store.compact(self.moment().expired_us())?;
+        self.store.compact(&self.moment().kept())?;
         // Definitions and due times move without rows, too.
         let due = self.segments.due(&self.store, self.moment().as_of_us)?;
         if self.segments.is_stale() || !due.is_empty() || !self.waiting.is_empty() {
@@ -231,7 +233,7 @@ impl<'a> Run<'a> {
         self.observer.stage("fitting models");
         let mut change = self.store.tables.change();
         let moment = self.moment();
-        if self.segments.settle(&mut self.store, &mut change, moment)? {
+        if self.segments.settle(&mut self.store, &mut change, &moment)? {
             self.segments.save(&self.store, &mut change, moment.as_of_us)?;
             self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
             self.store.commit(change, Vec::new())?;
@@ -341,14 +343,21 @@ fn start(
     Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()), bell)
 }
 
-/// The moment that answers are for, by the pipeline's clock.
+/// The moment that answers are for, by the pipeline's clock, and what counts at it. Of a source that left the file it is what
+/// was said of it last.
 pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
     let as_of_us = match pipeline.clock {
         Clock::Fixed(time) => time,
         Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us,
         Clock::Wall | Clock::Events => clock::now_us(),
     };
-    Moment { as_of_us, retention_us: pipeline.retention_us }
+    let mut moment = Moment::of(pipeline, as_of_us);
+    for (source, ttl_us) in store.ages.ttl_us() {
+        if pipeline.sources.iter().all(|known| known.name != *source) {
+            moment.ttl_us.insert(source.clone(), *ttl_us);
+        }
+    }
+    moment
 }
 
 /// Profiles that were touched and not evaluated yet, because a run ended while it caught up.

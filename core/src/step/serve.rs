@@ -162,8 +162,8 @@ impl Run<'_> {
 
     /// Merges files of events where that is worth it.
     pub(crate) fn compact(&mut self) -> Result<()> {
-        let expired_us = self.moment().expired_us();
-        self.store.compact(expired_us)
+        let kept = self.moment().kept();
+        self.store.compact(&kept)
     }
 
     /// The store, the segments and the moment, for who asks between two steps.

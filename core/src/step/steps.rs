@@ -98,9 +98,9 @@ impl Run<'_> {
         let moment = self.moment();
         self.segments.forget(&self.store, &gathering.merged)?;
         // Events must be in place before they are evaluated; they count only once the commit names them.
-        let staged = self.store.stage(&mut change, events, moment.expired_us())?;
+        let staged = self.store.stage(&mut change, events, &moment.kept())?;
         self.behind += rounds;
-        self.evaluate(&mut change, &gathering, moment)?;
+        self.evaluate(&mut change, &gathering, &moment)?;
         self.segments.save(&self.store, &mut change, moment.as_of_us)?;
         self.record.note(&self.store, &mut change, &self.segments, moment.as_of_us)?;
         self.store.begin_commit(change, staged)?;
@@ -135,7 +135,12 @@ impl Run<'_> {
 
     /// Evaluates who was touched or is due. While a source has more rows waiting than a step takes, evaluation is put
     /// off, because its answer would be replaced by that of the next step before anybody reads it.
-    fn evaluate(&mut self, change: &mut tables::Change, gathering: &Gathering, moment: Moment) -> Result<()> {
+    fn evaluate(
+        &mut self,
+        change: &mut tables::Change,
+        gathering: &Gathering,
+        moment: &Moment,
+    ) -> Result<()> {
         self.waiting -= &gathering.merged;
         self.waiting |= &gathering.touched;
         // What this step brought is not committed yet, and others cannot see it.

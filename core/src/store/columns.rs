@@ -211,6 +211,11 @@ impl Columns {
         self.dictionaries.get(name)?.text(code)
     }
 
+    /// The code of a text that the store has.
+    pub(crate) fn code(&self, name: &str, text: &str) -> Option<u32> {
+        self.dictionaries.get(name)?.codes.get(text).copied()
+    }
+
     /// The texts of a coded column.
     pub(super) fn dictionary(&self, name: &str) -> Option<&Dictionary> {
         self.dictionaries.get(name)

@@ -3,6 +3,7 @@
 
 use super::{
     kept::{self, Kept},
+    span::Span,
     tables::{self, Change, Tables},
 };
 use crate::Result;
@@ -167,13 +168,17 @@ pub(super) fn replayed(
     kept.keep(tables, change, |letter| !gone.contains(&letter))
 }
 
-/// Forgets the rows of letters from before a moment; true when there were any. The letters stay, with their reason.
-pub(super) fn expire(tables: &Tables, change: &mut Change, expired_us: i64) -> Result<bool> {
+/// Forgets the rows of letters that are older than events of their source may be; true when there were any. The letters
+/// stay, with their reason.
+pub(super) fn expire(tables: &Tables, change: &mut Change, may_be: &Span) -> Result<bool> {
     let mut any = false;
     for key in kept::list(tables)? {
-        let Some(kept) = kept::get(tables, key)?.filter(|kept| kept.at_us < expired_us) else { break };
-        forget(tables, change, &kept, |_| true)?;
-        any = true;
+        let old = |kept: &Kept| kept.at_us < may_be.latest_after_us();
+        let Some(kept) = kept::get(tables, key)?.filter(old) else { break };
+        if kept.at_us < may_be.of(&kept.source).after_us {
+            forget(tables, change, &kept, |_| true)?;
+            any = true;
+        }
     }
     Ok(any)
 }

@@ -1,6 +1,6 @@
 //! All segments of a store: events go in a step at a time and come out as list columns, in profile order.
 
-pub use super::gather::{Gathered, Span};
+pub use super::{gather::Gathered, span::Span};
 
 use super::{
     block::Block,
@@ -157,7 +157,7 @@ impl Events {
     pub(super) fn append(
         &mut self,
         segment: Segment,
-        since_us: i64,
+        kept: &Span,
         columns: &Columns,
         (files, tables, change): (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
@@ -174,14 +174,14 @@ impl Events {
             class =
                 size_class(self.segments[tail..].iter().map(Segment::rows).sum::<usize>() + segment.rows());
         }
-        self.replace(tail, Some(segment), since_us, columns, (files, tables, change))
+        self.replace(tail, Some(segment), kept, columns, (files, tables, change))
     }
 
     /// Makes one segment of all where those beside the largest weigh something against it, so that what is asked of
     /// many profiles is a slice; answers names to sweep.
     pub(super) fn compact(
         &mut self,
-        since_us: i64,
+        kept: &Span,
         columns: &Columns,
         disk: (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
@@ -189,7 +189,7 @@ impl Events {
         if (self.rows() - largest) * SMALL <= largest {
             return Ok(Vec::new());
         }
-        self.replace(0, None, since_us, columns, disk)
+        self.replace(0, None, kept, columns, disk)
     }
 
     /// One segment in place of those from `tail` on and a new one.
@@ -197,7 +197,7 @@ impl Events {
         &mut self,
         tail: usize,
         new: Option<Segment>,
-        since_us: i64,
+        kept: &Span,
         columns: &Columns,
         (files, tables, change): (&mut Files, &Tables, &mut Change),
     ) -> Result<Vec<String>> {
@@ -215,9 +215,7 @@ impl Events {
             }
             new => {
                 let parts: Vec<&Segment> = old.iter().chain(&new).collect();
-                if let Some((name, layout, source)) =
-                    merge(&parts, since_us, columns, (files, tables, change))?
-                {
+                if let Some((name, layout, source)) = merge(&parts, kept, columns, (files, tables, change))? {
                     self.push(name, Segment::committed(&layout, source));
                 }
             }
@@ -235,7 +233,7 @@ impl Events {
         profiles: &[u32],
         identity: &Identity,
         fields: &Fields,
-        span: Span,
+        span: &Span,
         columns: &Columns,
     ) -> Result<Gathered> {
         let mut search = Search::new(&self.segments, identity, columns, span);

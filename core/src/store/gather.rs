@@ -6,6 +6,7 @@ use super::{
     page,
     runs::Runs,
     segment::{Part, Segment},
+    span::{Coded, Cut, Span},
     widths::Width,
 };
 use crate::{Result, identity::Identity};
@@ -16,21 +17,13 @@ use arrow::{
 };
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-/// Which events are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    /// Later than this.
-    pub after_us: i64,
-    /// Not later than this.
-    pub until_us: i64,
-}
-
 /// Events of some profiles.
 #[derive(Debug)]
 pub struct Gathered {
     /// One row a profile; a struct of the fields asked for, ascending by time.
     pub events: ListArray,
-    /// For each profile its first event later than the span, if there is one.
+    /// For each profile the time at which its first event comes into the span or leaves it, if time passes and nothing
+    /// happens, or an earlier one; never one that has passed by the end of the span.
     pub next_us: Vec<Option<i64>>,
 }
 
@@ -39,7 +32,7 @@ pub(super) struct Search<'a> {
     segments: &'a [Segment],
     identity: &'a Identity,
     known: &'a Columns,
-    span: Span,
+    span: Coded,
     /// Blocks that were looked into.
     parts: Vec<Part<'a>>,
     /// By segment and block, their place among the parts.
@@ -55,13 +48,13 @@ impl<'a> Search<'a> {
         segments: &'a [Segment],
         identity: &'a Identity,
         known: &'a Columns,
-        span: Span,
+        span: &Span,
     ) -> Self {
         Self {
             segments,
             identity,
             known,
-            span,
+            span: span.coded(known),
             parts: Vec::new(),
             places: BTreeMap::new(),
             runs: Runs::default(),
@@ -108,26 +101,26 @@ impl<'a> Search<'a> {
         let part = self.parts[number];
         let head = part.block.head()?;
         let places = head.of_page(page(profiles[0]));
-        let whole = Whole::of(&part, self.span);
-        if whole == Whole::Inside && head.profiles[places.clone()] == *profiles {
+        let cut = Cut::of(&part, &self.span)?;
+        if let Some(next_us) = cut.whole()
+            && head.profiles[places.clone()] == *profiles
+        {
             let offsets = &head.offsets[places.start..=places.end];
             let (start, end) = (offsets[0], offsets[offsets.len() - 1]);
             let before = self.runs.rows() as i32 - start;
             self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
             self.runs.push(number, start as usize..end as usize);
-            self.next_us.resize(self.next_us.len() + profiles.len(), None);
+            self.next_us.resize(self.next_us.len() + profiles.len(), next_us);
             return Ok(());
         }
-        let times = if whole == Whole::Inside { &[][..] } else { part.times()? };
         let mut from = places.start;
         for profile in profiles {
             let mut next_us = None;
             if let Some(rows) = head.seek(*profile, &mut from) {
-                let rows =
-                    if whole == Whole::Inside { rows } else { clip(times, rows, self.span, &mut next_us) };
-                self.runs.push(number, rows);
+                cut.clip(rows, &mut next_us, |rows| self.runs.push(number, rows));
             }
-            self.end(next_us);
+            self.ends.push(self.runs.rows() as i32);
+            self.next_us.push(next_us);
         }
         Ok(())
     }
@@ -166,13 +159,8 @@ impl<'a> Search<'a> {
         next_us: &mut Option<i64>,
     ) -> Result<()> {
         let part = &self.parts[number];
-        let Some(mut rows) = part.block.head()?.seek(profile, from) else { return Ok(()) };
-        if Whole::of(part, self.span) == Whole::Across {
-            rows = clip(part.times()?, rows, self.span, next_us);
-        }
-        if !rows.is_empty() {
-            pieces.push((number, rows));
-        }
+        let Some(rows) = part.block.head()?.seek(profile, from) else { return Ok(()) };
+        Cut::of(part, &self.span)?.clip(rows, next_us, |rows| pieces.push((number, rows)));
         Ok(())
     }
 
@@ -242,34 +230,8 @@ impl Found {
     }
 }
 
-/// How a block lies to a span.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whole {
-    /// All its events are in the span.
-    Inside,
-    /// They may be before it, in it and behind it.
-    Across,
-}
-
-impl Whole {
-    fn of(part: &Part<'_>, span: Span) -> Self {
-        let (first, last) = part.block.index().times_us;
-        if span.after_us < first && last <= span.until_us { Self::Inside } else { Self::Across }
-    }
-}
-
 /// The numbers of a page.
 fn page_range(page: u32) -> std::ops::RangeInclusive<u32> {
     let first = page * super::PAGE;
     first..=first + (super::PAGE - 1)
-}
-
-/// The part of a profile's rows inside the span; `next_us` becomes the time of the first event behind it, if that is
-/// earlier.
-fn clip(times: &[i64], rows: Range<usize>, span: Span, next_us: &mut Option<i64>) -> Range<usize> {
-    let part = &times[rows.clone()];
-    let start = part.partition_point(|time| *time <= span.after_us);
-    let end = part.partition_point(|time| *time <= span.until_us);
-    *next_us = (*next_us).into_iter().chain(part.get(end).copied()).min();
-    rows.start + start..rows.start + end.max(start)
 }

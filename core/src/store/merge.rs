@@ -7,6 +7,7 @@ use super::{
     files::{Files, Layout, Source},
     runs::Runs,
     segment::{Part, Segment, ends, is_full, times_of},
+    span::{Coded, Cut, Span},
     tables::{Change, Tables},
     widths::Width,
     write::Writer,
@@ -15,13 +16,13 @@ use crate::Result;
 use kindred_plugin_api::columns::EVENT_TIME;
 use std::{collections::BTreeMap, ops::Range};
 
-/// Writes several segments as one, without events at or before `since_us`; none when no event is left.
+/// Writes several segments as one, with the events that are kept; none when no event is left.
 ///
 /// # Errors
 /// When a block is damaged, columns of one name differ in type, or what the disk says.
 pub(super) fn merge(
     segments: &[&Segment],
-    since_us: i64,
+    kept: &Span,
     known: &Columns,
     (files, tables, change): (&mut Files, &Tables, &mut Change),
 ) -> Result<Option<(String, Layout, Source)>> {
@@ -33,7 +34,7 @@ pub(super) fn merge(
     let columns: Vec<(String, Width)> =
         columns.into_iter().map(|(name, width)| (name.clone(), width)).collect();
     let mut merge = Merge {
-        since_us,
+        kept: kept.coded(known),
         known,
         inputs: segments.iter().map(|segment| Input { segment, next: 0, at: None }).collect(),
         open: Vec::new(),
@@ -53,7 +54,7 @@ pub(super) fn merge(
 }
 
 struct Merge<'a> {
-    since_us: i64,
+    kept: Coded,
     known: &'a Columns,
     inputs: Vec<Input<'a>>,
     /// Blocks that the rows of the next block come from, each with its input.
@@ -87,14 +88,8 @@ impl Merge<'_> {
                 if head.profiles[place] != profile {
                     continue;
                 }
-                let mut rows = head.rows(place);
-                if block.index().times_us.0 <= self.since_us {
-                    let times = Part::new(block, input.segment.columns()).times()?;
-                    rows.start += times[rows.clone()].partition_point(|time| *time <= self.since_us);
-                }
-                if !rows.is_empty() {
-                    pieces.push((open, rows));
-                }
+                let cut = Cut::of(&Part::new(block, input.segment.columns()), &self.kept)?;
+                cut.clip(head.rows(place), &mut None, |rows| pieces.push((open, rows)));
                 input.at = (place + 1 < head.profiles.len()).then_some((open, place + 1));
             }
             match &mut pieces[..] {

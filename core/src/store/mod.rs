@@ -16,6 +16,7 @@
 //! Invariants: nothing in `files/` is changed after it was named; a file that no commit names is removed at the next
 //! start; whatever is resident can be rebuilt from what is committed.
 
+pub mod ages;
 pub mod block;
 pub mod clone;
 pub mod columns;
@@ -32,6 +33,7 @@ mod merge;
 mod order;
 mod runs;
 pub mod segment;
+pub mod span;
 pub mod tables;
 pub mod widths;
 mod write;
@@ -41,6 +43,7 @@ use crate::{
     identity::{Identity, Limited},
     profile::Profiles,
 };
+use ages::Ages;
 use arrow::array::RecordBatch;
 use columns::Columns;
 use commits::{Commit, Commits};
@@ -51,6 +54,7 @@ use ids::{Id, Ids, Seen};
 use kept::Kept;
 use segment::Segment;
 use serde::{Deserialize, Serialize};
+use span::Span;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -104,6 +108,8 @@ pub struct Store {
     pub identity: Identity,
     /// Identifiers that may not go everywhere.
     pub limited: Limited,
+    /// How long what sources brought counts.
+    pub ages: Ages,
     /// Profiles.
     pub profiles: Profiles,
     /// Figures.
@@ -137,6 +143,7 @@ impl Store {
             ids: Ids::default(),
             profiles: Profiles::open(&tables, &files, identity.next())?,
             limited: Limited::open(&tables)?,
+            ages: Ages::open(&tables)?,
             identity,
             keeps: !kept::list(&tables)?.is_empty(),
             totals: tables::read(&tables.meta, "totals")?.unwrap_or(fresh),
@@ -263,30 +270,30 @@ impl Store {
         &mut self,
         change: &mut Change,
         events: Option<Segment>,
-        expired_us: i64,
+        kept: &Span,
     ) -> Result<Vec<String>> {
         let Some(segment) = events else { return Ok(Vec::new()) };
         self.totals.events += segment.rows() as u64;
         let disk = (&mut self.files, &self.tables, &mut *change);
-        let mut retired = self.events.append(segment, expired_us, &self.columns, disk)?;
+        let mut retired = self.events.append(segment, kept, &self.columns, disk)?;
         // Now, because it is synced while the events are evaluated.
         retired.extend(self.ids.save(&mut self.files, &self.tables, change)?);
         Ok(retired)
     }
 
     /// Brings events and profiles into the form that answers quickest, if that is worth it, and forgets rows of dead letters
-    /// that are older than events may be, in a commit of its own.
+    /// that are older than events of their source may be, in a commit of its own.
     ///
     /// # Errors
     /// When the disk refuses; the store must be opened again then.
-    pub fn compact(&mut self, expired_us: i64) -> Result<()> {
+    pub fn compact(&mut self, kept: &Span) -> Result<()> {
         self.settle()?;
         let mut change = self.tables.change();
         let mut retired =
-            self.events.compact(expired_us, &self.columns, (&mut self.files, &self.tables, &mut change))?;
+            self.events.compact(kept, &self.columns, (&mut self.files, &self.tables, &mut change))?;
         let disk = (&mut self.files, &self.tables, &mut change);
         retired.extend(self.profiles.compact(self.identity.next(), disk)?);
-        dead_letters::expire(&self.tables, &mut change, expired_us)?;
+        dead_letters::expire(&self.tables, &mut change, kept)?;
         if !change.is_empty() {
             self.files.commit(change, &retired).make()?;
         }
@@ -313,6 +320,7 @@ impl Store {
         self.columns.save(&self.tables, &mut change)?;
         self.identity.save(&self.tables, &mut change)?;
         self.limited.save(&self.tables, &mut change)?;
+        self.ages.save(&self.tables, &mut change)?;
         let saved = self.profiles.save(&self.tables, &mut change)?;
         self.totals.commits += 1;
         change.put(&self.tables.meta, "totals", &self.totals)?;

@@ -92,12 +92,12 @@ fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec
     }
     let mut gathering = take(&mut store, pipeline, case)?;
     let pipeline = pipeline.narrowed(case.expect.keys().cloned());
-    let moment = Moment { as_of_us: case.as_of_us, retention_us: pipeline.retention_us };
+    let moment = &Moment::of(&pipeline, case.as_of_us);
     let mut segments = Segments::open(&pipeline, registry, &store)?;
     let mut change = store.tables.change();
     let events = gathering.segment(&store.columns)?;
     store.totals.changes += 1;
-    let staged = store.stage(&mut change, events, moment.expired_us())?;
+    let staged = store.stage(&mut change, events, &moment.kept())?;
     segments.evaluate(&mut store, &gathering.touched, moment)?;
     segments.save(&store, &mut change, moment.as_of_us)?;
     store.commit(change, staged)?;
@@ -143,7 +143,7 @@ fn outcome(
     segments: &Segments,
     case: &Case,
     name: &str,
-    moment: Moment,
+    moment: &Moment,
 ) -> Result<Outcome> {
     let expected = case.expect.get(name).cloned().unwrap_or_default();
     let mut outcome = Outcome {

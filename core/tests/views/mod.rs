@@ -1,8 +1,8 @@
 //! Events of visitors who view and buy, taken into a store in the way of a step.
 
 use arrow::{
-    array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray},
-    datatypes::{Field, Schema},
+    array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray},
+    datatypes::{Field, Schema, TimestampMicrosecondType},
 };
 use kindred_core::{
     config::{ConsentDefault, Source},
@@ -10,7 +10,7 @@ use kindred_core::{
         intake::{Bound, Gathering},
         load::Load,
     },
-    store::Store,
+    store::{Store, span::Span},
 };
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -22,10 +22,17 @@ pub(crate) const START: i64 = 20_500 * 24 * HOUR;
 /// One event: who, hours behind the start, whether it is a view.
 pub(crate) type Event = (u8, i64, bool);
 
-/// Takes events in and commits them; their ids are made of `batch` and their place. Answers who was touched.
+/// Takes events of source `web` in and commits them; their ids are made of `batch` and their place. Answers who was
+/// touched.
+#[allow(dead_code, reason = "not every test asks")]
 pub(crate) fn take(store: &mut Store, batch: usize, events: &[Event]) -> RoaringBitmap {
+    take_from(store, "web", batch, events)
+}
+
+/// The same from any source.
+pub(crate) fn take_from(store: &mut Store, source: &str, batch: usize, events: &[Event]) -> RoaringBitmap {
     let source = Source {
-        name: "web".into(),
+        name: source.into(),
         plugin: "cookies".into(),
         consent: ConsentDefault::Granted,
         ..Source::default()
@@ -49,7 +56,15 @@ pub(crate) fn take(store: &mut Store, batch: usize, events: &[Event]) -> Roaring
     bound.take(store, &Load::of(batch), &mut gathering, &mut Vec::new()).unwrap();
     let mut change = store.tables.change();
     let segment = gathering.segment(&store.columns).unwrap();
-    let staged = store.stage(&mut change, segment, i64::MIN).unwrap();
+    let staged = store.stage(&mut change, segment, &Span::after(i64::MIN)).unwrap();
     store.commit(change, staged).unwrap();
     gathering.touched
+}
+
+/// The times of a profile's events, in hours behind the start.
+#[allow(dead_code, reason = "not every test asks")]
+pub(crate) fn hours(events: &ArrayRef) -> Vec<i64> {
+    let times = events.as_struct().column_by_name("event_time").unwrap();
+    let times = times.as_primitive::<TimestampMicrosecondType>().values().iter();
+    times.map(|us| (us - START) / HOUR).collect()
 }

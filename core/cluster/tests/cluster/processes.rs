@@ -132,7 +132,7 @@ impl House {
         let mut all = Vec::new();
         for group in &self.groups {
             let Group { name, origin, segments, schema, .. } = group;
-            let pass = FullPass { group: name, origin, segments, schema, moment, members: &members };
+            let pass = FullPass { group: name, origin, segments, schema, moment: &moment, members: &members };
             let passed = cluster.evaluate(&mut self.store, &pass)?;
             members.extend(segments.iter().cloned().zip(passed.members.iter().cloned()));
             all.push(passed);

@@ -24,7 +24,7 @@ const MOST: usize = 1_000;
 pub(super) struct Answer {
     /// Segments that it is in, sorted; none where its consent does not reach the caller's purpose.
     segments: Vec<String>,
-    /// Attributes that the key is allowed, by `SOURCE.NAME`.
+    /// Attributes that the key is allowed and that have not expired, by `SOURCE.NAME`.
     #[schema(value_type = Object)]
     attributes: BTreeMap<String, serde_json::Value>,
     /// `granted`, `collect segment`, `collect` or `denied`.
@@ -64,10 +64,10 @@ fn answer(view: &View, members: &Members, key: &Key, seen: &Seen) -> Answer {
     let segments = seen.segments(members, reach, key.segments.as_deref());
     Answer {
         segments: segments.into_iter().map(str::to_owned).collect(),
-        attributes: seen.attributes(reach, &key.attributes),
+        attributes: seen.attributes(members, reach, &key.attributes),
         consent: seen.profile.reach().text(),
         next_change: view.next_change_us(seen.number).and_then(text),
-        as_of: text(members.as_of_us),
+        as_of: text(members.moment.as_of_us),
     }
 }
 
@@ -152,6 +152,6 @@ pub(super) async fn reason(
     let reason = shared.asker.explain(segment.clone(), seen.number).await?;
     Ok(Json(serde_json::json!({
         "segment": segment, "member": member, "consent": seen.profile.reach().text(),
-        "as_of": text(members.as_of_us), "reason": reason,
+        "as_of": text(members.moment.as_of_us), "reason": reason,
     })))
 }
