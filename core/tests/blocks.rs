@@ -190,6 +190,7 @@ proptest! {
         asked in prop::collection::vec((prop::collection::btree_set(profile(), 0..20), -2..45_i64, 0..50_i64), 4),
         expired in -1..8_i64,
         compact in any::<bool>(),
+        room in prop::sample::select(vec![0_u64, 20_000, 1 << 30]),
     ) {
         let dir = tempfile::tempdir().unwrap();
         let mut store = Store::open(dir.path()).unwrap();
@@ -212,7 +213,10 @@ proptest! {
                 drop(store);
                 store = Store::open(dir.path()).unwrap();
             }
+            store.events.set_room(room);
             for (profiles, after_us, width) in &asked {
+                store.events.let_go();
+                prop_assert!(store.events.held() <= room);
                 let profiles: Vec<u32> =
                     profiles.iter().copied().filter(|p| store.identity.canonical(*p) == *p).collect();
                 // What is expired may be there or not.
@@ -225,6 +229,29 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_was_read_long_ago_goes_first() {
+    let (dir, file, events) = one_segment();
+    let mut store = Store::open(dir.path()).unwrap();
+    let (profiles, events) = (asked(), by_profile(&store, &events));
+    ask(&mut store, &profiles, &all()).unwrap();
+    let all_blocks = store.events.held();
+    store.events.set_room(all_blocks - 1);
+    // All were used; the first one is only passed by once.
+    store.events.let_go();
+    assert!(store.events.held() < all_blocks && store.events.held() > 0);
+    ask(&mut store, &profiles, &all()).unwrap();
+    assert_eq!(store.events.held(), all_blocks);
+    // Whoever has room for all keeps all, damage or not.
+    store.events.set_room(all_blocks);
+    store.events.let_go();
+    fs::write(&file, []).unwrap();
+    assert!(ask(&mut store, &profiles, &all()).unwrap() == expected(&events, &profiles, &all()));
+    store.events.set_room(0);
+    store.events.let_go();
+    assert!(matches!(ask(&mut store, &profiles, &all()), Err(Error::Damaged { .. })));
 }
 
 /// A store of one segment with a block a page.

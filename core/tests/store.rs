@@ -200,7 +200,7 @@ fn another_format_is_refused() {
     for other in [1, 7] {
         fs::write(dir.path().join("FORMAT"), format!("kindred-store {other}\n")).unwrap();
         let error = Store::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("has format {other}, this version reads format 5")), "{error}");
+        assert!(error.contains(&format!("has format {other}, this version reads format 6")), "{error}");
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Manifest {
     /// `model` (needs `observe` and `fit`), `nests` (its segments may refer to each other),
     /// `narrow` (whole numbers of events may come in fewer than 64 bits, signed or not, and text in codes of one or two
     /// bytes, as [`crate::columns::coded_narrow`] says), `adds` (a model of which several instances may each be shown a part
-    /// of everybody).
+    /// of everybody), `recalls` (a model that is fitted and evaluated in one pass over the events).
     pub capabilities: &'static [&'static str],
 }
 

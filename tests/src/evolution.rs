@@ -127,7 +127,7 @@ impl Version {
 
     fn changed(&self, path: &Path, text: String) -> String {
         if path.ends_with("plugin-api/Cargo.toml") {
-            return replace(&text, "version = \"1.3.0\"", &format!("version = \"{}\"", self.number));
+            return replace(&text, "version = \"1.4.0\"", &format!("version = \"{}\"", self.number));
         }
         let edits = self.edits.iter().filter(|(file, ..)| path.ends_with(Path::new("src").join(file)));
         edits.fold(text, |text, (_, from, to)| replace(&text, from, to))

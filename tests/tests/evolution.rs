@@ -18,9 +18,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-const NEXT_MINOR: Version = Version { name: "grown", number: "1.4.0", edits: GROWN };
+const NEXT_MINOR: Version = Version { name: "grown", number: "1.5.0", edits: GROWN };
 const NEXT_MAJOR: Version = Version { name: "major", number: "2.0.0", edits: &[] };
-const BROKEN: Version = Version { name: "changed", number: "1.3.1", edits: CHANGED };
+const BROKEN: Version = Version { name: "changed", number: "1.4.1", edits: CHANGED };
 
 /// The trees are shared between the tests.
 static BUILDING: Mutex<()> = Mutex::new(());

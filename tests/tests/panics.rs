@@ -59,7 +59,10 @@ fn live_segmentation(plugin: &Plugin, config: &Value) -> Result<(), Fault> {
     segmentation.plan(&Schema::empty())?;
     segmentation.bind(&rows(0).schema())?;
     segmentation.observe(&rows(3))?;
+    segmentation.survey(&rows(3))?;
     segmentation.fit()?;
+    segmentation.learn(&[])?;
+    segmentation.recall(3, 3)?;
     segmentation.evaluate(&rows(3))?;
     segmentation.explain(&rows(1), 0)?;
     segmentation.close()
@@ -80,7 +83,10 @@ const KINDS: [(&str, &[&str]); 4] = [
     ("faulty-enrichment", &["validate", "check", "open", "bind", "process", "close"]),
     (
         "faulty-segmentation",
-        &["validate", "facts", "open", "plan", "bind", "observe", "fit", "evaluate", "explain", "close"],
+        &[
+            "validate", "facts", "open", "plan", "bind", "observe", "survey", "fit", "learn", "recall",
+            "evaluate", "explain", "close",
+        ],
     ),
     ("faulty-destination", &["validate", "check", "open", "bind", "begin", "write", "flush", "close"]),
 ];

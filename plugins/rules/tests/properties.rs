@@ -4,7 +4,7 @@
 
 mod support;
 
-use kindred_plugin_api::{Context, Evaluated, Segment, Segmentation};
+use kindred_plugin_api::{Context, Evaluated, FaultKind, Segment, Segmentation};
 use kindred_plugin_rules::{Config, Rules};
 use proptest::prelude::*;
 use support::{
@@ -105,6 +105,47 @@ proptest! {
                 let expected: Vec<u32> = members.map(|k| k as u32).collect();
                 prop_assert_eq!(answer.row(row).0, &expected[..], "{}", case.show(row));
             }
+        }
+    }
+
+    /// Batches that were surveyed, and recalled once everybody was seen, get the answers that evaluating them gives; twice
+    /// over, as passes follow each other.
+    #[test]
+    fn what_is_surveyed_and_recalled_is_what_is_evaluated(seed in any::<u64>()) {
+        let mut case = Case::new(seed);
+        for as_of in [AS_OF, AS_OF + DAY] {
+            let batch = case.batch(as_of);
+            let mut surveyed = Vec::new();
+            while let Some(start) = Some(surveyed.iter().map(Evaluated::rows).sum::<usize>()).filter(|n| *n < batch.num_rows()) {
+                let length = (1 + case.random.below(9)).min(batch.num_rows() - start);
+                surveyed.push(case.plugin.survey(&batch.slice(start, length)).unwrap());
+            }
+            case.plugin.fit().unwrap();
+            let numbers = 0..surveyed.len() as u32;
+            let recalled: Vec<_> = numbers.map(|number| case.plugin.recall(number)).collect();
+            let evaluated = case.plugin.evaluate(&batch).unwrap();
+            let mut row = 0;
+            for (early, late) in surveyed.iter().zip(recalled) {
+                let late = match late {
+                    Ok(late) => late,
+                    Err(fault) => {
+                        prop_assert_eq!(fault.kind, FaultKind::Unsupported);
+                        row += early.rows();
+                        continue;
+                    }
+                };
+                for at in 0..early.rows() {
+                    let ((some, change), (others, later)) = (early.row(at), late.row(at));
+                    let mut all = [some, others].concat();
+                    all.sort_unstable();
+                    let next = change.into_iter().chain(later).min();
+                    prop_assert_eq!((&all[..], next), evaluated.row(row), "{}", case.show(row));
+                    row += 1;
+                }
+            }
+            prop_assert_eq!(row, batch.num_rows());
+            let again = case.plugin.recall(0).unwrap_err();
+            prop_assert_eq!(again.kind, FaultKind::Unsupported, "what was recalled is forgotten");
         }
     }
 
