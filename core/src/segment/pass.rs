@@ -53,7 +53,7 @@ pub(super) struct Fitted {
 
 impl Pass {
     pub(super) fn over(profiles: &RoaringBitmap) -> Self {
-        let rows: Vec<u32> = profiles.iter().collect();
+        let rows = numbers(profiles);
         Self { all: profiles.clone(), consents: Vec::new(), due: vec![NEVER; rows.len()], profiles: rows }
     }
 
@@ -201,6 +201,16 @@ impl Pass {
         due.for_each(|(due, change)| *due = (*due).min(*change));
         Ok(())
     }
+}
+
+/// The profiles of a bitmap; mostly all of them are there, side by side.
+pub(super) fn numbers(profiles: &RoaringBitmap) -> Vec<u32> {
+    let mut numbers = Vec::with_capacity(profiles.len() as usize);
+    let mut all = profiles.iter();
+    while let Some(beside) = all.next_range() {
+        numbers.extend(beside);
+    }
+    numbers
 }
 
 fn bitmaps(found: Vec<Vec<u32>>) -> Result<Vec<RoaringBitmap>, Fault> {

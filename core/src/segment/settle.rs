@@ -136,7 +136,7 @@ impl Segments {
     ) -> Result<Fitted> {
         let group = &mut self.groups[at];
         let failed = group.failed();
-        let everybody: Vec<u32> = everybody.iter().collect();
+        let everybody = pass::numbers(everybody);
         let batches = pass::of_many(store, &everybody);
         if group.adds() && batches.len() > SEVERAL {
             group.multiply().map_err(&failed)?;
