@@ -2,7 +2,7 @@
 //! split block Bloom filter of Parquet (BloomFilter.md in apache/parquet-format), with blocks in the order of the ids, so
 //! that who asks for them in order walks through memory.
 
-use super::Id;
+use super::id::Id;
 
 /// Bits of a filter for each id in it.
 const BITS: u64 = 12;

@@ -5,23 +5,21 @@
 //! runs become larger ones, on a thread of its own: what stays in memory of a run is a filter of twelve bits an id.
 
 mod filter;
+mod id;
 mod run;
+mod set;
+
+pub use id::{Id, Says, Seen};
 
 use super::{
     files::{Content, Entry, Files},
     tables::{Change, Tables},
 };
 use crate::{Error, Result};
+use id::{ID, ids_of};
 use run::{Run, To};
-use std::{
-    collections::HashSet,
-    fs::File,
-    hash::{BuildHasherDefault, Hash, Hasher},
-    io,
-    sync::Arc,
-    thread::JoinHandle,
-};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use set::{Set, by_part};
+use std::{fs::File, io, sync::Arc, thread::JoinHandle};
 
 /// Days that an id is remembered for at least, counted from its ingestion.
 const WINDOW_DAYS: i64 = 30;
@@ -35,140 +33,6 @@ const RECENT: usize = 1 << 20;
 const RUNS: usize = 8;
 /// Runs of so many ids stay as they are: merging eight would read and write more than half a minute of a disk's time.
 const LARGEST: u64 = 1 << 29;
-/// Parts of the set in memory.
-const PARTS: usize = 256;
-
-/// Bytes of an id.
-const ID: usize = 16;
-/// Bits below those of the id.
-const BELOW: u32 = 40;
-/// Bits below those of the columns.
-const CONTENT: u32 = 24;
-
-/// An event's id within its source, and what came under it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Id(u128);
-
-/// What was known of an event's id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// Nothing.
-    Never,
-    /// The same event; or one whose content cannot be compared, because it was read from other columns.
-    Again,
-    /// Another event came under this id.
-    Other,
-}
-
-/// What an event says, to be told from another: which columns it was read from, and a hash of what is in them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Says {
-    /// The same for two events that can be compared.
-    pub columns: u16,
-    /// The same for two events that say the same, and by chance for one of 2^24 others.
-    pub hash: u64,
-}
-
-impl Id {
-    /// Of an event of a source.
-    pub fn new(source: &str, id: &[u8], says: Says) -> Self {
-        let key = xxh3_128_with_seed(id, xxhash_rust::xxh3::xxh3_64(source.as_bytes()));
-        let below = u128::from(says.columns) << CONTENT | u128::from(says.hash >> (64 - CONTENT));
-        Self(key >> BELOW << BELOW | below)
-    }
-
-    /// What of it is of the event's id.
-    fn hash(self) -> u128 {
-        self.0 >> BELOW
-    }
-
-    /// The first 64 bits of that.
-    fn first_bits(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    /// What an event is to the one that came first.
-    fn beside(self, first: Self) -> Seen {
-        let columns = |id: Self| (id.0 >> CONTENT) as u16;
-        if self.0 == first.0 || columns(self) != columns(first) { Seen::Again } else { Seen::Other }
-    }
-}
-
-/// An id in the set, which is found whatever came under it.
-#[derive(Clone, Copy)]
-struct Known(Id);
-
-impl PartialEq for Known {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.hash() == other.0.hash()
-    }
-}
-
-impl Eq for Known {}
-
-impl Hash for Known {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0.hash() as u64);
-    }
-}
-
-/// Keys are hashes already.
-#[derive(Default)]
-struct Already(u64);
-
-impl Hasher for Already {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            self.0 ^= chunk.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        }
-    }
-    fn write_u64(&mut self, value: u64) {
-        self.0 = value;
-    }
-}
-
-/// A part of the ids in memory: those whose hashes begin alike. It is asked for many ids at a time, so that they find it
-/// in the caches, and it grows when its time has come, not with all others.
-type Part = HashSet<Known, BuildHasherDefault<Already>>;
-
-/// Ids in memory.
-#[derive(Default)]
-struct Set {
-    parts: Vec<Part>,
-    len: usize,
-}
-
-impl Set {
-    fn with_capacity(ids: usize) -> Self {
-        let part = || Part::with_capacity_and_hasher(ids / PARTS, BuildHasherDefault::default());
-        Self { parts: (0..PARTS).map(|_| part()).collect(), len: 0 }
-    }
-
-    /// What is there under an id; remembers it if there is nothing.
-    fn insert(&mut self, id: Id) -> Option<Id> {
-        let part = &mut self.parts[part(id)];
-        // Few come again, so the first is looked for only then.
-        let new = part.insert(Known(id));
-        self.len += usize::from(new);
-        if new { None } else { part.get(&Known(id)).map(|first| first.0) }
-    }
-
-    fn get(&self, id: Id) -> Option<Id> {
-        self.parts.get(part(id))?.get(&Known(id)).map(|first| first.0)
-    }
-
-    /// All of them, ascending, in pieces.
-    fn ascending(&self) -> impl Iterator<Item = Result<Vec<Id>>> {
-        self.parts.iter().map(|part| {
-            let mut ids: Vec<Id> = part.iter().map(|known| known.0).collect();
-            ids.sort_unstable();
-            Ok(ids)
-        })
-    }
-}
 
 /// The ids that were seen. They are read when the first event comes: a command that only looks does not wait for them.
 pub struct Ids {
@@ -337,7 +201,7 @@ impl Ids {
                 rows += more;
             }
         }
-        bytes.extend(self.fresh.drain(..).flat_map(|id| id.0.to_le_bytes()));
+        bytes.extend(self.fresh.drain(..).flat_map(Id::to_bytes));
         files.add(tables, change, Content::Ids, bytes.len() / ID, &bytes)
     }
 
@@ -395,30 +259,6 @@ type Disk<'a> = (&'a mut Files, &'a Tables, &'a mut Change);
 
 fn class(rows: u64) -> u32 {
     rows.max(1).ilog2() / FAN_IN.ilog2()
-}
-
-fn part(id: Id) -> usize {
-    (id.0 >> 120) as usize
-}
-
-/// The rows of ids, those first that begin with the lowest bits.
-fn by_part(keys: &[Id]) -> Vec<u32> {
-    let mut ends = vec![0_u32; PARTS + 1];
-    keys.iter().for_each(|key| ends[part(*key) + 1] += 1);
-    for at in 0..PARTS {
-        ends[at + 1] += ends[at];
-    }
-    let mut order = vec![0_u32; keys.len()];
-    for (row, key) in (0..).zip(keys) {
-        let place = &mut ends[part(*key)];
-        order[*place as usize] = row;
-        *place += 1;
-    }
-    order
-}
-
-fn ids_of(bytes: &[u8]) -> impl Iterator<Item = Id> {
-    bytes.as_chunks().0.iter().map(|bytes| Id(u128::from_le_bytes(*bytes)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@
 //! filter   of them all
 //! ```
 
-use super::{ID, Id, Seen, filter::Filter, ids_of};
+use super::{
+    filter::Filter,
+    id::{ID, Id, Seen, ids_of},
+};
 use crate::{
     Error, Result,
     store::{
@@ -114,7 +117,7 @@ impl To<'_> {
             for id in piece? {
                 out.close_before(part_of(id, parts(self.rows))).map_err(failed())?;
                 filter.insert(id);
-                out.bytes.extend(id.0.to_le_bytes());
+                out.bytes.extend(id.to_bytes());
             }
         }
         out.close_before(parts(self.rows)).map_err(failed())?;
