@@ -57,8 +57,8 @@ fn totals(store: kindred_core::store::Store, facts: &Value) {
     use arrow::datatypes::{Float64Type, Int64Type};
     let profiles: Vec<u32> = store.identity.all().into_iter().collect();
     let fields = ["amount", "quantity"].map(|name| store.columns.field(name).unwrap()).into_iter().collect();
-    let span = kindred_core::store::events::Span { after_us: i64::MIN, until_us: i64::MAX };
-    let gathered = store.events.gather(&profiles, &store.identity, &fields, span, &store.columns).unwrap();
+    let span = kindred_core::store::span::Span::after(i64::MIN);
+    let gathered = store.events.gather(&profiles, &store.identity, &fields, &span, &store.columns).unwrap();
     let events = gathered.events.values().as_struct().clone();
     let sales: f64 = events.column(0).as_primitive::<Float64Type>().iter().flatten().sum();
     let zero = events.column(1).as_primitive::<Int64Type>().iter().filter(|q| *q == Some(0)).count();

@@ -3,7 +3,7 @@
 use super::applied;
 use crate::{
     Error, Result, config,
-    plugin::{Plugin, registry::Registry},
+    plugin::{Plugin, Plugins, registry::Registry},
 };
 use std::collections::{BTreeMap, HashMap};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -131,6 +131,7 @@ fn definitions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn segment(name: &str, plugin: &str, model: bool, depends_on: &[&str]) -> config::Segment {
         config::Segment {

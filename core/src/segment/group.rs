@@ -2,24 +2,21 @@
 
 use super::{
     applied,
-    draft::{Draft, Place, drafts},
+    draft::{Place, drafts},
     engine::Origin,
     pass::Fitted,
 };
 use crate::{
     Error, Result, config,
-    plugin::{self, Opening, Plugin, Plugins, SegmentationHandle, Worker, registry::Registry},
+    plugin::{self, Opening, Plugin, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
     store::{Store, widths::Width},
 };
 use arrow::datatypes::{Schema, SchemaRef};
 use kindred_plugin_api::Needs;
 use serde_json::json;
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::PathBuf,
-};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use std::{collections::BTreeMap, path::PathBuf};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Some segments and the instance that answers for them.
 #[derive(Debug)]

@@ -176,5 +176,5 @@ fn parts(rows: u64) -> usize {
 
 /// The part of an id where there are so many.
 fn part_of(id: Id, parts: usize) -> usize {
-    (u128::from(id.first_bits()) * parts as u128 >> 64) as usize
+    ((u128::from(id.first_bits()) * parts as u128) >> 64) as usize
 }

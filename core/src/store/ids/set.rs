@@ -87,7 +87,7 @@ impl Set {
 }
 
 fn part(id: Id) -> usize {
-    (id.0 >> 120) as usize
+    (id.first_bits() >> 56) as usize
 }
 
 /// The rows of ids, about in the order of the ids.
