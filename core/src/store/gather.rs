@@ -23,7 +23,7 @@ pub struct Gathered {
     /// One row a profile; a struct of the fields asked for, ascending by time.
     pub events: ListArray,
     /// For each profile the time at which its first event comes into the span or leaves it, if time passes and nothing
-    /// happens, or an earlier one; never one that has passed by the end of the span.
+    /// happens; never one that has passed by the end of the span.
     pub next_us: Vec<Option<i64>>,
 }
 
@@ -102,15 +102,14 @@ impl<'a> Search<'a> {
         let head = part.block.head()?;
         let places = head.of_page(page(profiles[0]));
         let cut = Cut::of(&part, &self.span)?;
-        if let Some(next_us) = cut.whole()
-            && head.profiles[places.clone()] == *profiles
-        {
+        if cut.is_whole() && head.profiles[places.clone()] == *profiles {
             let offsets = &head.offsets[places.start..=places.end];
             let (start, end) = (offsets[0], offsets[offsets.len() - 1]);
             let before = self.runs.rows() as i32 - start;
             self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
             self.runs.push(number, start as usize..end as usize);
-            self.next_us.resize(self.next_us.len() + profiles.len(), next_us);
+            let firsts = &offsets[..profiles.len()];
+            self.next_us.extend(firsts.iter().map(|first| cut.leaves_us(*first as usize)));
             return Ok(());
         }
         let mut from = places.start;

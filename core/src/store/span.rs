@@ -133,7 +133,7 @@ impl Coded {
 /// A block as a span cuts it.
 pub(super) struct Cut<'a> {
     span: &'a Coded,
-    /// It is all inside, and nothing of it leaves before this, if anything does.
+    /// It is all inside, and its events leave so long after their times, if they do.
     whole: Option<Option<i64>>,
     times: &'a [i64],
     sources: Sources<'a>,
@@ -146,17 +146,24 @@ impl<'a> Cut<'a> {
     /// [`crate::Error::Damaged`], or what the disk says.
     pub(super) fn of(part: &Part<'a>, span: &'a Coded) -> Result<Self> {
         let times_us = part.block.index().times_us;
-        if span.latest_after_us < times_us.0 && times_us.1 <= span.until_us {
-            let leaves_us = span.shortest_us.map(|lasts| times_us.0.saturating_add(lasts));
-            return Ok(Self { span, whole: Some(leaves_us), times: &[], sources: Sources::None });
+        let is_inside = span.latest_after_us < times_us.0 && times_us.1 <= span.until_us;
+        let is_alike = span.by_code.is_empty() || span.shortest_us.is_none();
+        if is_inside && is_alike {
+            let times = if span.shortest_us.is_some() { part.times()? } else { &[] };
+            return Ok(Self { span, whole: Some(span.shortest_us), times, sources: Sources::None });
         }
         let sources = if span.by_code.is_empty() { None } else { part.column(SOURCE)? };
         Ok(Self { span, whole: None, times: part.times()?, sources: Sources::of(sources) })
     }
 
-    /// Of a block that is all inside, the time before which nothing of it leaves, if anything does.
-    pub(super) fn whole(&self) -> Option<Option<i64>> {
-        self.whole
+    /// Whether it is all inside, and who leaves it does so by age alone.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// Of a block that is all inside, when the first of a profile's events leaves, if it does.
+    pub(super) fn leaves_us(&self, first: usize) -> Option<i64> {
+        Some(self.times.get(first)?.saturating_add(self.whole??))
     }
 
     /// As [`Coded::clip`], for rows of the block.
@@ -166,12 +173,11 @@ impl<'a> Cut<'a> {
         next_us: &mut Option<i64>,
         mut found: impl FnMut(Range<usize>),
     ) {
-        match self.whole {
-            Some(leaves_us) => {
-                *next_us = (*next_us).into_iter().chain(leaves_us).min();
-                found(rows);
-            }
-            None => self.span.clip(self.times, &self.sources, rows, next_us, found),
+        if self.is_whole() {
+            *next_us = (*next_us).into_iter().chain(self.leaves_us(rows.start)).min();
+            found(rows);
+        } else {
+            self.span.clip(self.times, &self.sources, rows, next_us, found);
         }
     }
 }
