@@ -297,6 +297,25 @@ fn a_ttl_that_changes_holds_at_once() {
     }
 }
 
+/// The same of the retention: a shorter one lets go of what is older, and a longer one has what is still there.
+#[test]
+fn a_retention_that_changes_holds_at_once() {
+    let mut live = Place::new(false);
+    live.put(&[
+        (10, Row::Event(true, 1, 0, "view", "hats", 1)),
+        (11, Row::Event(true, 1, 24, "view", "hats", 1)),
+    ]);
+    let file = live.dir.path().join("pipeline.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let now_s = START_S + 6 * DAYS;
+    for (retention, often) in
+        [("40 days", 1), ("6 days", 0), ("13 months", 1), ("144 hours", 0), ("8 days", 1)]
+    {
+        fs::write(&file, text.replace("40 days", retention)).unwrap();
+        assert_eq!(live.run(now_s)["ever-bought"].len(), often, "{retention}");
+    }
+}
+
 /// A source that left the file: what it brought expires as it would have.
 #[test]
 fn a_source_that_is_gone_keeps_its_ttl() {

@@ -20,6 +20,8 @@ use kindred_core::{
 };
 use proptest::prelude::*;
 use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -34,12 +36,18 @@ const KINDS: [(&str, ColumnType); 5] = [
     ("crm.time", ColumnType::Time),
 ];
 
+const VERSIONS: [&str; 2] = ["tcf2", "none"];
+
+/// What each profile said of consent, in any order.
+type Words = BTreeMap<u32, Vec<(Reach, i64, &'static str)>>;
+
 /// What happens to a store.
 #[derive(Clone, Debug)]
 enum Act {
     /// A profile's attribute; the kind is that of its name.
     Set(u32, usize, i64),
-    Consent(u32, usize),
+    /// How far it reaches, when it was given, and of which version it is.
+    Consent(u32, usize, i64, usize),
     Vouch(u32),
     Merge(u32, u32),
     /// New profiles come.
@@ -58,7 +66,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let profile = 0..PROFILES;
     let act = prop_oneof![
         12 => (profile.clone(), 0..KINDS.len(), -4_i64..300).prop_map(|(p, kind, value)| Act::Set(p, kind, value)),
-        3 => (profile.clone(), 0_usize..4).prop_map(|(p, reach)| Act::Consent(p, reach)),
+        12 => (profile.clone(), 0_usize..4, 0..9_i64, 0_usize..2).prop_map(|(p, reach, at, version)| Act::Consent(p % 9, reach, at, version)),
         2 => profile.clone().prop_map(Act::Vouch),
         1 => (profile.clone(), profile).prop_map(|(a, b)| Act::Merge(a, b)),
         1 => (1_u32..40).prop_map(Act::More),
@@ -98,6 +106,26 @@ fn open(dir: &Path) -> Store {
 fn commit(store: &mut Store) {
     let change = store.tables.change();
     store.commit(change, Vec::new()).unwrap();
+}
+
+/// Of each profile the last word counts, of two at one time the one that reaches less.
+fn last_words(store: &Store, words: &Words) -> Result<(), TestCaseError> {
+    for profile in 0..store.identity.next() {
+        let said = words.get(&profile).into_iter().flatten();
+        let last = said.max_by_key(|(reach, since, _)| (*since, Reverse(*reach)));
+        let found = store.profiles.get(&store.tables, profile).unwrap().consent;
+        prop_assert_eq!(
+            found.as_ref().map(|found| (found.reach, found.since_us)),
+            last.map(|(reach, since, _)| (*reach, *since)),
+            "profile {}",
+            profile
+        );
+        if let Some(found) = found {
+            let word = (found.reach, found.since_us, found.version.as_str());
+            prop_assert!(words[&profile].contains(&word), "nobody said {:?} of {}", word, profile);
+        }
+    }
+    Ok(())
 }
 
 /// Reach and every attribute of all profiles, by column and from the records; text and numbers as text.
@@ -145,14 +173,19 @@ fn compare_times(store: &mut Store) -> Result<(), TestCaseError> {
     compare(store)
 }
 
-fn do_it(store: &mut Store, act: &Act, at: i64) {
+fn do_it(store: &mut Store, words: &mut Words, act: &Act, at: i64) {
     let Store { identity, profiles, tables, .. } = store;
     match act {
         Act::Set(profile, kind, number) => {
             profiles.edit(tables, *profile).unwrap().set(KINDS[*kind].0, value(*kind, *number), at);
         }
-        Act::Consent(profile, reach) => {
-            profiles.edit(tables, *profile).unwrap().consent_given(Reach::ALL[*reach], at, "");
+        Act::Consent(profile, reach, since, version) => {
+            let word = (Reach::ALL[*reach], *since, VERSIONS[*version]);
+            let before = profiles.get(tables, *profile).unwrap().consent.map(|consent| consent.reach);
+            let changed = profiles.consent_given(tables, *profile, word).unwrap();
+            let after = profiles.get(tables, *profile).unwrap().consent.map(|consent| consent.reach);
+            assert_eq!(changed, before != after);
+            words.entry(*profile).or_default().push(word);
         }
         Act::Vouch(profile) => {
             let known = profiles.get(tables, *profile).unwrap().vouched;
@@ -160,7 +193,12 @@ fn do_it(store: &mut Store, act: &Act, at: i64) {
         }
         Act::Merge(one, other) => {
             let (one, other) = (one.to_string(), other.to_string());
-            identity.resolve(tables, profiles, &[("cookie", &one), ("cookie", &other)]).unwrap();
+            let both = [("cookie", one.as_str()), ("cookie", other.as_str())];
+            let resolved = identity.resolve(tables, profiles, &both).unwrap();
+            for merged in resolved.merged {
+                let said = words.remove(&merged).unwrap_or_default();
+                words.entry(resolved.profile).or_default().extend(said);
+            }
         }
         Act::More(new) => more(store, *new),
         Act::Commit => commit(store),
@@ -188,6 +226,7 @@ proptest! {
         commit(&mut store);
         store.compact(&Span::after(i64::MIN)).unwrap();
         prop_assert_eq!(files(dir.path()).len(), 1);
+        let mut words = Words::new();
         for (at, act) in acts.iter().enumerate() {
             match act {
                 Act::Open(closed) => {
@@ -197,11 +236,12 @@ proptest! {
                 }
                 Act::Look => compare(&mut store)?,
                 Act::Time => compare_times(&mut store)?,
-                act => do_it(&mut store, act, at as i64),
+                act => do_it(&mut store, &mut words, act, at as i64),
             }
         }
         compare(&mut store)?;
         compare_times(&mut store)?;
+        last_words(&store, &words)?;
         prop_assert_eq!(files(dir.path()).len(), 1, "an older file goes when a new one is there");
     }
 }

@@ -137,7 +137,10 @@ fn an_event_counts_once_and_another_one_under_its_id_is_kept_apart() {
     assert!(server.stop().0.success());
     let letters = sandbox.json(&["dead-letters", "list", "pipeline.toml"]);
     assert_eq!(letters[0]["code"], "id-reused", "{letters}");
-    assert!(!letters.to_string().contains(&other.to_string()), "no dead letter holds what an event held: {letters}");
+    assert!(
+        !letters.to_string().contains(&other.to_string()),
+        "no dead letter holds what an event held: {letters}"
+    );
 }
 
 #[test]

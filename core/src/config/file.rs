@@ -400,8 +400,11 @@ enum TestConsent {
     Denied,
 }
 
+/// How long events are kept where a file does not say.
+pub(crate) const RETENTION: &str = "13 months";
+
 fn retention() -> String {
-    "13 months".to_owned()
+    RETENTION.to_owned()
 }
 
 fn clock() -> String {

@@ -11,6 +11,7 @@ pub mod cases;
 pub mod contract;
 mod engine;
 mod file;
+pub(crate) use file::RETENTION;
 mod graph;
 mod options;
 mod price;

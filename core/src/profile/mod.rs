@@ -4,6 +4,7 @@ pub mod base;
 pub mod batch;
 mod column;
 mod record;
+mod renewed;
 mod table;
 
 pub use record::{Attribute, Consent, Profile, Value, source_of};
@@ -20,6 +21,7 @@ use crate::{
 use arrow::array::ArrayRef;
 use base::Base;
 use fjall::{Keyspace, Slice};
+use renewed::Renewed;
 use roaring::RoaringBitmap;
 use std::{
     collections::BTreeMap,
@@ -49,6 +51,7 @@ pub struct Profiles {
     /// What commits say that are under way, oldest first; what they say is in the database once it is not here.
     saved: Vec<Weak<BTreeMap<u32, Edited>>>,
     table: Table,
+    renewed: Renewed,
     /// Profiles that the file has; all from here on are only in the database.
     filed: u32,
     /// Profiles that the file has as they were before.
@@ -79,8 +82,8 @@ impl Profiles {
     pub fn open(tables: &Tables, files: &Files, next: u32) -> Result<Self> {
         let attributes = tables::read(&tables.meta, META)?.unwrap_or_default();
         let base = Base::open(files)?;
-        let mut profiles =
-            Self { filed: base.as_ref().map_or(0, |base| base.rows() as u32), ..Self::default() };
+        let filed = base.as_ref().map_or(0, |base| base.rows() as u32);
+        let mut profiles = Self { filed, renewed: Renewed::open(tables)?, ..Self::default() };
         for (key, numbers) in tables::scan(&tables.outdated, [])? {
             let (numbers, _) = numbers.as_chunks::<4>();
             profiles.outdated.extend(numbers.iter().map(|number| u32::from_le_bytes(*number)));
@@ -140,10 +143,19 @@ impl Profiles {
         if let Some(edited) = self.edited.get(&profile) {
             return Ok(edited.record.clone());
         }
-        if let Some(saved) = self.saved(profile) {
-            return Ok(saved);
+        let saved = match self.saved(profile) {
+            Some(saved) => saved,
+            None => tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default(),
+        };
+        Ok(self.renew(profile, saved))
+    }
+
+    /// A record that is not edited yet, with the time at which its consent was last given again.
+    fn renew(&self, profile: u32, mut record: Profile) -> Profile {
+        if let (Some(consent), Some(since_us)) = (&mut record.consent, self.renewed.of(profile)) {
+            consent.since_us = consent.since_us.max(since_us);
         }
-        Ok(tables::read(&tables.profiles, profile_key(profile))?.unwrap_or_default())
+        record
     }
 
     /// A profile that was never there before, to be changed.
@@ -168,6 +180,7 @@ impl Profiles {
                     Edited { record: record.unwrap_or_default(), before, stale: false }
                 }
             };
+            let edited = Edited { record: self.renew(profile, edited.record), ..edited };
             self.edited.insert(profile, edited);
         }
         let edited = self.edited.entry(profile).or_default();
@@ -175,6 +188,23 @@ impl Profiles {
             self.stale.push(profile);
         }
         Ok(&mut edited.record)
+    }
+
+    /// A profile's word on consent, as [`Profile::consent_given`] takes it; one that was heard before costs next to nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn consent_given(
+        &mut self,
+        tables: &Tables,
+        profile: u32,
+        (reach, since_us, version): (Reach, i64, &str),
+    ) -> Result<bool> {
+        if !self.edited.contains_key(&profile) && self.table.has_said(profile, reach, version) {
+            self.renewed.note(profile, since_us);
+            return Ok(false);
+        }
+        Ok(self.edit(tables, profile)?.consent_given(reach, since_us, version))
     }
 
     /// Notes that the operator vouches for a profile; false when that was known.
@@ -344,6 +374,7 @@ impl Profiles {
             change.put_bytes(&tables.outdated, self.next_key.to_be_bytes(), bytes);
             self.next_key += 1;
         }
+        self.renewed.save(tables, change);
         let saved = Arc::new(std::mem::take(&mut self.edited));
         self.saved.retain(|saved| saved.strong_count() > 0);
         self.saved.push(Arc::downgrade(&saved));

@@ -17,11 +17,17 @@ use std::{
     ops::Range,
 };
 
+/// Versions of consents that are known by a number.
+const VERSIONS: usize = 256;
+
 /// All profiles by column.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     columns: BTreeMap<String, Column>,
     reach: Vec<Reach>,
+    /// By profile, which of the versions its own consent is of, counted from 1; 0 where that is not known, or it gave none.
+    said: Vec<u16>,
+    versions: Vec<String>,
     /// Known to be vouched for.
     vouched: Bits,
     /// Profiles that are here.
@@ -65,7 +71,7 @@ struct Record<'a> {
 struct ConsentRef<'a> {
     reach: Reach,
     _since_us: i64,
-    _version: &'a str,
+    version: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -209,7 +215,8 @@ impl Table {
     pub(super) fn set(&mut self, profile: u32, record: &Profile, types: &BTreeMap<String, ColumnType>) {
         let attributes =
             record.attributes.iter().map(|(name, a)| (name.as_str(), CellRef::of(&a.value), a.since_us));
-        self.put(profile, (record.reach(), record.vouched), attributes, types);
+        let version = record.consent.as_ref().map(|consent| consent.version.as_str());
+        self.put(profile, (record.reach(), version, record.vouched), attributes, types);
     }
 
     /// As [`Self::set`], from the record's bytes, with nothing allocated for a text that is known. Answers whether the
@@ -225,16 +232,17 @@ impl Table {
     ) -> Result<bool> {
         let record: Record<'_> = postcard::from_bytes(bytes)?;
         let vouched = if record.vouched { Reach::Activate } else { Reach::Nothing };
+        let version = record.consent.as_ref().map(|consent| consent.version);
         let reach = record.consent.map_or(vouched, |consent| consent.reach);
         let attributes = record.attributes.into_iter().map(|(name, a)| (name, a.value, a.since_us));
-        self.put(profile, (reach, record.vouched), attributes, types);
+        self.put(profile, (reach, version, record.vouched), attributes, types);
         Ok(record.vouched)
     }
 
     fn put<'a>(
         &mut self,
         profile: u32,
-        (reach, vouched): (Reach, bool),
+        (reach, version, vouched): (Reach, Option<&str>, bool),
         attributes: impl Iterator<Item = (&'a str, CellRef<'a>, i64)>,
         types: &BTreeMap<String, ColumnType>,
     ) {
@@ -243,6 +251,7 @@ impl Table {
             self.reach.resize(row + 1, Reach::Nothing);
         }
         self.reach[row] = reach;
+        self.say(row, version);
         self.vouched.set(profile, vouched);
         if let Some(based) = self.based.get_mut(row) {
             *based = false;
@@ -260,6 +269,37 @@ impl Table {
                 self.columns.entry(name.to_owned()).or_insert_with(|| Column::new(*kind)).set(row, value);
             }
         }
+    }
+
+    fn say(&mut self, row: usize, version: Option<&str>) {
+        let code = version.map_or(0, |version| self.code(version).unwrap_or_else(|| self.learn(version)));
+        if self.said.len() <= row && code > 0 {
+            self.said.resize(row + 1, 0);
+        }
+        if let Some(said) = self.said.get_mut(row) {
+            *said = code;
+        }
+    }
+
+    fn code(&self, version: &str) -> Option<u16> {
+        self.versions.iter().position(|known| known == version).map(|at| at as u16 + 1)
+    }
+
+    /// There are few versions; what comes beyond them is not known again.
+    fn learn(&mut self, version: &str) -> u16 {
+        if self.versions.len() == VERSIONS {
+            return 0;
+        }
+        self.versions.push(version.to_owned());
+        self.versions.len() as u16
+    }
+
+    /// Whether a profile is known to have given just this consent, at whatever time.
+    pub(super) fn has_said(&self, profile: u32, reach: Reach, version: &str) -> bool {
+        let said = self.said.get(profile as usize).copied().filter(|said| *said > 0);
+        said.is_some_and(|said| self.versions[usize::from(said) - 1] == version)
+            && self.is_here(profile)
+            && self.reach(profile) == reach
     }
 
     /// How far the consent of a profile that is here reaches.

@@ -26,7 +26,8 @@ pub struct Definition {
     pub plugin: String,
     /// Its version.
     pub version: String,
-    /// The options, JSON; with the `ttl` of the sources that it reads, where one has any.
+    /// The options, JSON; with the `ttl` of the sources that it reads and the retention, where they are
+    /// not the usual ones.
     pub config: String,
 }
 
@@ -58,14 +59,14 @@ pub fn definitions(pipeline: &Pipeline, registry: &Registry) -> Result<BTreeMap<
     let mut found = BTreeMap::new();
     for segment in &pipeline.segments {
         if let Some(sql) = &segment.sql {
-            let config = with_ttl(&sql.text, pipeline, segment);
+            let config = with_ages(&sql.text, pipeline, segment);
             let (plugin, version) = ("sql".into(), String::new());
             found.insert(segment.name.clone(), Definition { plugin, version, config });
             continue;
         }
         let plugin = registry.find(&segment.plugin, &pipeline.base_dir);
         let manifest = plugin.map_err(|e| Error::NotFound(e.message))?.manifest;
-        let config = with_ttl(&segment.config.to_string(), pipeline, segment);
+        let config = with_ages(&segment.config.to_string(), pipeline, segment);
         found.insert(
             segment.name.clone(),
             Definition { plugin: manifest.name, version: manifest.version, config },
@@ -74,16 +75,24 @@ pub fn definitions(pipeline: &Pipeline, registry: &Registry) -> Result<BTreeMap<
     Ok(found)
 }
 
-/// A definition with how long what it reads counts, where a source has a `ttl`: with another one, other profiles may be
+/// A definition with how long what it reads counts, where that is not the usual: with another time, other profiles may be
 /// members.
-pub(super) fn with_ttl(definition: &str, pipeline: &Pipeline, segment: &config::Segment) -> String {
-    let ttl_us = pipeline.ttl_us(segment);
-    if ttl_us.is_empty() {
+pub(super) fn with_ages(definition: &str, pipeline: &Pipeline, segment: &config::Segment) -> String {
+    let ttl: BTreeMap<&str, String> =
+        pipeline.ttl_us(segment).into_iter().map(|(name, us)| (name, age::text(us))).collect();
+    let usual = age::parse(config::RETENTION).is_ok_and(|us| us == pipeline.retention_us);
+    if ttl.is_empty() && usual {
         return definition.to_owned();
     }
-    let ttl: BTreeMap<&str, String> = ttl_us.into_iter().map(|(name, us)| (name, age::text(us))).collect();
-    json!({"definition": serde_json::from_str(definition).unwrap_or_else(|_| json!(definition)), "ttl": ttl})
-        .to_string()
+    let mut whole =
+        json!({"definition": serde_json::from_str(definition).unwrap_or_else(|_| json!(definition))});
+    if !ttl.is_empty() {
+        whole["ttl"] = json!(ttl);
+    }
+    if !usual {
+        whole["retention"] = json!(age::text(pipeline.retention_us));
+    }
+    whole.to_string()
 }
 
 /// The definitions that the store last applied, by segment.

@@ -40,10 +40,10 @@ pub(super) fn drafts(
     let order = order(&pipeline.segments)?;
     let places = places(&pipeline.segments, &order, nests);
     let definitions = definitions(&pipeline.segments, &order, |segment| match &segment.sql {
-        Some(sql) => applied::with_ttl(&sql.text, pipeline, segment),
+        Some(sql) => applied::with_ages(&sql.text, pipeline, segment),
         None => {
             let manifest = &plugins[segment.plugin.as_str()].manifest;
-            let config = applied::with_ttl(&segment.config.to_string(), pipeline, segment);
+            let config = applied::with_ages(&segment.config.to_string(), pipeline, segment);
             format!("{} {} {config}", manifest.name, manifest.version)
         }
     });

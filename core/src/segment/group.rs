@@ -21,8 +21,10 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Some segments and the instance that answers for them.
 #[derive(Debug)]
 pub struct Group {
-    /// Plugin, level, and whether it is a model among rules: names the instance and its stored model.
+    /// Names the instance and its stored model: of its plugin and its place.
     pub name: String,
+    /// Among those of its plugin.
+    place: Place,
     /// Names, in the order of the ordinals.
     pub segments: Vec<String>,
     /// Of the plugin and all options; another value means that a model must be fitted anew.
@@ -120,6 +122,7 @@ impl Group {
         let Ready { worker, schema, look_back_us } = maker.ready(&name, &origin)?;
         Ok(Self {
             name,
+            place: rules.place,
             segments: [&rules.segments[..], &models.segments].concat(),
             definition: models.definition,
             definitions: [&rules.definitions[..], &models.definitions].concat(),
@@ -135,8 +138,7 @@ impl Group {
 
     /// Whether two groups are of one plugin and what neither answers is asked by the other.
     pub fn goes_with(&self, other: &Self) -> bool {
-        let level = |name: &str| name.trim_end_matches("-model").to_owned();
-        self.origin.plugin == other.origin.plugin && level(&self.name) == level(&other.name)
+        self.origin.plugin == other.origin.plugin && self.place.level == other.place.level
     }
 
     /// Instances that everybody can be shown to, each a part: all where what they observe adds up.
@@ -212,7 +214,7 @@ pub fn open(
             draft.segments.iter().map(|s| json!({"name": s.name, "config": s.config})).collect();
         let config = serde_json::Value::Array(config);
         let counts: String =
-            draft.segments.iter().map(|segment| applied::with_ttl("", pipeline, segment)).collect();
+            draft.segments.iter().map(|segment| applied::with_ages("", pipeline, segment)).collect();
         let manifest = &draft.plugin.manifest;
         let identity = format!("{} {} {config}{counts}", manifest.name, manifest.version);
         let definition = xxh3_64(identity.as_bytes());
@@ -231,6 +233,7 @@ pub fn open(
         let others = Vec::new();
         groups.push(Group {
             name,
+            place: draft.place,
             segments: names,
             definition,
             definitions: draft.segments.iter().map(|segment| definitions[&segment.name]).collect(),

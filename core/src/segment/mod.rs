@@ -12,6 +12,7 @@ pub mod group;
 mod look;
 pub mod overlap;
 mod pass;
+mod replies;
 mod settle;
 pub mod sql;
 pub mod timers;
@@ -39,9 +40,6 @@ use serde::{Deserialize, Serialize};
 use sql::SqlSegments;
 use std::collections::{BTreeMap, BTreeSet};
 use timers::Timers;
-
-/// Batches that are built before the answer to an earlier one is waited for.
-const AHEAD: usize = 4;
 
 /// Profiles of one batch.
 const BATCH: usize = PAGE as usize;

@@ -1,20 +1,21 @@
 //! One pass: groups answer for the same profiles, one after the other. Batches go to as many instances of a group as
 //! there are processors, and their answers are taken in order.
 
-use super::{AHEAD, BATCH, group::Group};
+use super::{
+    BATCH,
+    group::Group,
+    replies::{Place, Replies},
+};
 use crate::{
     Result,
-    plugin::{Reply, SegmentationHandle},
+    plugin::SegmentationHandle,
     profile::batch::{self, Moment},
     store::{Store, page},
 };
 use arrow::array::RecordBatch;
 use kindred_plugin_api::{Evaluated, Fault, FaultKind, Report};
 use roaring::RoaringBitmap;
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::Range,
-};
+use std::{collections::BTreeMap, ops::Range};
 
 /// Never due.
 const NEVER: i64 = Evaluated::NEVER;
@@ -32,14 +33,6 @@ pub(super) struct Pass {
     consents: Vec<bool>,
     due: Vec<i64>,
 }
-
-/// A batch that an instance works on.
-struct Asked {
-    rows: Range<usize>,
-    reply: Answer,
-}
-
-type Answer = Reply<Result<Evaluated, Fault>>;
 
 /// What instances are asked about a batch.
 type Question = fn(&mut SegmentationHandle, &RecordBatch) -> Result<Evaluated, Fault>;
@@ -106,9 +99,10 @@ impl Pass {
     ) -> Result<(Vec<RoaringBitmap>, Fitted)> {
         let batches = self.batches(store, group)?;
         let mut found = vec![Vec::new(); group.segments.len()];
-        self.ask(store, (group, SegmentationHandle::survey), &batches, (moment, members), &mut found)?;
+        let question: Question = SegmentationHandle::survey;
+        let places = self.ask(store, (group, question), &batches, (moment, members), &mut found)?;
         let fitted = group.fit().map_err(group.failed())?;
-        match self.recall(group, &batches, &mut found) {
+        match self.recall(group, batches.into_iter().zip(places), &mut found) {
             Err(fault) if fault.kind == FaultKind::Unsupported => {
                 Ok((self.run(store, group, moment, members)?, fitted))
             }
@@ -134,7 +128,7 @@ impl Pass {
         Ok(batches)
     }
 
-    /// Asks instances about batches, one after the other, and takes their answers in order.
+    /// Asks instances about batches, one after the other, and takes their answers in order; answers whom it asked about each.
     fn ask(
         &mut self,
         store: &mut Store,
@@ -142,62 +136,51 @@ impl Pass {
         batches: &[Range<usize>],
         (moment, members): (&Moment, &BTreeMap<String, RoaringBitmap>),
         found: &mut [Vec<u32>],
-    ) -> Result<()> {
-        let mut waiting: VecDeque<Asked> = VecDeque::new();
-        let workers = group.workers().count();
-        for (rows, worker) in batches.iter().zip(group.workers().cycle()) {
+    ) -> Result<Vec<Place>> {
+        let mut replies = Replies::of(group.workers());
+        let mut places = Vec::with_capacity(batches.len());
+        for rows in batches {
             let part = &self.profiles[rows.clone()];
             let (batch, next_us) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, members)?;
             if self.consents.len() == rows.start {
                 self.consents.extend(part.iter().map(|profile| store.profiles.consents(*profile)));
             }
-            let reply = worker.ask(move |handle| question(handle, &batch));
-            waiting.push_back(Asked { rows: rows.clone(), reply });
             for (due, next) in self.due[rows.clone()].iter_mut().zip(next_us) {
                 *due = (*due).min(next.unwrap_or(NEVER));
             }
-            if waiting.len() > workers * AHEAD
-                && let Some(asked) = waiting.pop_front()
-            {
-                self.take(asked, found).map_err(group.failed())?;
-            }
+            let take = |rows, answer| self.take(rows, &answer, found);
+            let place = replies.ask(rows.clone(), move |handle| question(handle, &batch), take);
+            places.push(place.map_err(group.failed())?);
         }
-        waiting.into_iter().try_for_each(|asked| self.take(asked, found)).map_err(group.failed())
+        replies.rest(|rows, answer| self.take(rows, &answer, found)).map_err(group.failed())?;
+        Ok(places)
     }
 
     /// Asks each instance for the answers that it left out of the batches that it was shown.
     fn recall(
         &mut self,
         group: &Group,
-        batches: &[Range<usize>],
+        batches: impl Iterator<Item = (Range<usize>, Place)>,
         found: &mut [Vec<u32>],
     ) -> Result<(), Fault> {
-        let mut waiting: VecDeque<Asked> = VecDeque::new();
-        let workers = group.workers().count();
-        for ((number, rows), worker) in batches.iter().enumerate().zip(group.workers().cycle()) {
-            let (batch, count) = ((number / workers) as u32, rows.len());
-            let reply = worker.ask(move |handle| handle.recall(batch, count));
-            waiting.push_back(Asked { rows: rows.clone(), reply });
-            if waiting.len() > workers * AHEAD
-                && let Some(asked) = waiting.pop_front()
-            {
-                self.take(asked, found)?;
-            }
+        let mut replies = Replies::of(group.workers());
+        for (rows, place) in batches {
+            let (batch, count) = (place.number, rows.len());
+            let take = |rows, answer| self.take(rows, &answer, found);
+            replies.ask_at(place, rows, move |handle| handle.recall(batch, count), take)?;
         }
-        waiting.into_iter().try_for_each(|asked| self.take(asked, found))
+        replies.rest(|rows, answer| self.take(rows, &answer, found))
     }
 
-    fn take(&mut self, asked: Asked, found: &mut [Vec<u32>]) -> Result<(), Fault> {
-        let answer = asked.reply.wait().and_then(|answer| answer)?;
-        let start = asked.rows.start;
+    fn take(&mut self, rows: Range<usize>, answer: &Evaluated, found: &mut [Vec<u32>]) -> Result<(), Fault> {
         for (row, ordinals) in answer.members() {
             // The second of the three consent gates.
-            if self.consents[start + row] {
-                enter(found, self.profiles[start + row], ordinals)?;
+            if self.consents[rows.start + row] {
+                enter(found, self.profiles[rows.start + row], ordinals)?;
             }
         }
-        let due = self.due[asked.rows].iter_mut().zip(answer.next_changes_us());
+        let due = self.due[rows].iter_mut().zip(answer.next_changes_us());
         due.for_each(|(due, change)| *due = (*due).min(*change));
         Ok(())
     }

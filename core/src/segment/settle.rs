@@ -1,9 +1,10 @@
 //! When the sources are drained: queries are asked, models fitted on everybody, and what builds on either evaluated.
 
 use super::{
-    AHEAD, Model, Segments, bytes,
+    Model, Segments, bytes,
     group::Group,
     pass::{self, Fitted, Pass, SEVERAL},
+    replies::Replies,
 };
 use crate::{
     Result,
@@ -15,7 +16,6 @@ use crate::{
 };
 use kindred_plugin_api::columns::profile as columns;
 use roaring::RoaringBitmap;
-use std::collections::VecDeque;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 impl Segments {
@@ -141,22 +141,14 @@ impl Segments {
         if group.adds() && batches.len() > SEVERAL {
             group.multiply().map_err(&failed)?;
         }
-        let observers = group.observers().count();
-        let mut waiting = VecDeque::new();
-        for (rows, observer) in batches.into_iter().zip(group.observers().cycle()) {
+        let mut replies = Replies::of(group.observers());
+        for rows in batches {
             let part = &everybody[rows];
             let (batch, _) =
                 batch::build(store, &group.schema, part, moment, group.look_back_us, &self.members)?;
-            waiting.push_back(observer.ask(move |handle| handle.observe(&batch)));
-            if waiting.len() > observers * AHEAD
-                && let Some(reply) = waiting.pop_front()
-            {
-                reply.wait().and_then(|seen| seen).map_err(&failed)?;
-            }
+            replies.ask((), move |handle| handle.observe(&batch), |(), ()| Ok(())).map_err(&failed)?;
         }
-        for reply in waiting {
-            reply.wait().and_then(|seen| seen).map_err(&failed)?;
-        }
+        replies.rest(|(), ()| Ok(())).map_err(&failed)?;
         group.fit().map_err(failed)
     }
 }

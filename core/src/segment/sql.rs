@@ -52,7 +52,7 @@ impl SqlSegments {
     pub fn new(pipeline: &Pipeline) -> Self {
         let segment = |s: &crate::config::Segment| {
             let sql = s.sql.as_ref()?;
-            let definition = xxh3_64(applied::with_ttl(&sql.text, pipeline, s).as_bytes());
+            let definition = xxh3_64(applied::with_ages(&sql.text, pipeline, s).as_bytes());
             Some(SqlSegment {
                 name: s.name.clone(),
                 text: sql.text.clone(),

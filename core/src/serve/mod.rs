@@ -43,6 +43,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 const RUN_DRY: Duration = Duration::from_secs(12);
 /// Longest sleep of the loop: due times are looked for so often at least.
 const NAP: Duration = Duration::from_millis(200);
+/// After a step the next one is waited for so many times as long as it took, and at most so long: what comes meanwhile is
+/// one step, which costs about as much as one of a few events, and the processors are free for those who collect.
+const RESTS: u32 = 3;
+const REST: Duration = Duration::from_millis(25);
 /// Between two looks at whether files of events should be merged.
 const COMPACT: Duration = Duration::from_secs(60);
 
@@ -169,19 +173,27 @@ impl Server<'_> {
             deliveries.tend(&mut run, &pipeline.destinations, bell)?;
             self.now_and_then(&mut run, pipeline, &mut deliveries, &mut next)?;
             self.status.note(&run, &tended);
-            if !turned {
-                bell.wait(NAP);
+            match turned {
+                // Who is behind goes on at once.
+                Some(took) if run.backlog() == 0 => std::thread::sleep((took * RESTS).min(REST)),
+                Some(_) => {}
+                None => bell.wait(NAP),
             }
         }
         self.end(run, pipeline, (tended, deliveries), begun)
     }
 
-    /// A step, if there is anything for one, then who asks.
-    fn go_round(&self, run: &mut Run<'_>, pipeline: &Pipeline, tended: &mut [Tended]) -> Result<bool> {
+    /// A step, if there is anything for one, then who asks; answers how long the step took.
+    fn go_round(
+        &self,
+        run: &mut Run<'_>,
+        pipeline: &Pipeline,
+        tended: &mut [Tended],
+    ) -> Result<Option<Duration>> {
         let begun = Instant::now();
-        let turned = run.turn(tended, wait(pipeline.serve.look_every_ms))?;
-        if turned {
-            self.status.step(begun.elapsed());
+        let turned = run.turn(tended, wait(pipeline.serve.look_every_ms))?.then(|| begun.elapsed());
+        if let Some(took) = turned {
+            self.status.step(took);
             self.refresh(run);
         }
         run.open_again(tended, &self.signals.bell)?;

@@ -412,13 +412,14 @@ impl Bound {
         if self.default == ConsentDefault::Granted {
             gathering.changed |= store.profiles.vouch(&store.tables, profile)?;
         }
-        if self.attributes.is_empty() && said.is_none() {
+        if let Some(reach) = said {
+            let word = (reach, since_us, cells.consent_version(row));
+            gathering.changed |= store.profiles.consent_given(&store.tables, profile, word)?;
+        }
+        if self.attributes.is_empty() {
             return Ok(());
         }
         let record = store.profiles.edit(&store.tables, profile)?;
-        if let Some(reach) = said {
-            gathering.changed |= record.consent_given(reach, since_us, cells.consent_version(row));
-        }
         for (at, (name, _)) in self.attributes.iter().enumerate() {
             if let Some(value) = cells.attribute(at, row) {
                 gathering.changed |= record.set(name, value, since_us) || self.expires;

@@ -67,13 +67,15 @@ pub(super) struct Block {
     columns: Box<[OnceLock<ArrayRef>]>,
     /// Codes with their texts, as they were first asked for; texts that came later have no codes here.
     shown: Box<[OnceLock<ArrayRef>]>,
+    /// The time of the first event of each profile, as it was first asked for: times lie far apart.
+    firsts: OnceLock<Box<[i64]>>,
     /// Since its room was last wanted.
     used: AtomicBool,
 }
 
 impl Clone for Block {
     fn clone(&self) -> Self {
-        let Self { index, source, head, columns, shown, used: _ } = self;
+        let Self { index, source, head, columns, shown, firsts, used: _ } = self;
         let (index, source, head) = (index.clone(), source.clone(), head.clone());
         Self {
             index,
@@ -81,6 +83,7 @@ impl Clone for Block {
             head,
             columns: columns.clone(),
             shown: shown.clone(),
+            firsts: firsts.clone(),
             used: AtomicBool::default(),
         }
     }
@@ -91,7 +94,8 @@ impl Block {
     pub(super) fn committed(index: Index, source: Arc<Source>) -> Self {
         let empty = || index.columns.iter().map(|_| OnceLock::new()).collect();
         let (columns, shown, used) = (empty(), empty(), AtomicBool::default());
-        Self { index, source: Some(source), head: OnceLock::new(), columns, shown, used }
+        let (head, firsts) = (OnceLock::new(), OnceLock::new());
+        Self { index, source: Some(source), head, columns, shown, firsts, used }
     }
 
     /// One that is not written yet, with all its columns.
@@ -112,6 +116,7 @@ impl Block {
             head: OnceLock::from(head),
             shown: columns.iter().map(|_| OnceLock::new()).collect(),
             columns: columns.into_iter().map(OnceLock::from).collect(),
+            firsts: OnceLock::new(),
             used: AtomicBool::default(),
         }
     }
@@ -126,7 +131,8 @@ impl Block {
         let columns =
             self.index.columns.iter().zip(&self.columns).filter(|(_, column)| column.get().is_some());
         let head = self.head.get().map(|_| &self.index.head);
-        columns.map(|(piece, _)| piece).chain(head).map(|piece| piece.end - piece.start).sum()
+        let pieces = columns.map(|(piece, _)| piece).chain(head).map(|piece| piece.end - piece.start);
+        pieces.chain(self.firsts.get().map(|firsts| size_of_val(&**firsts) as u64)).sum()
     }
 
     /// Whether it was looked into since this was last asked.
@@ -200,6 +206,16 @@ impl Block {
         }
         let shown = show(self.column(at, width)?.clone())?;
         Ok(self.shown[at].get_or_init(|| shown))
+    }
+
+    /// The time of the first event of each of its profiles, where `times` are those of all events.
+    ///
+    /// # Errors
+    /// As [`Self::head`].
+    pub(super) fn firsts(&self, times: &[i64]) -> Result<&[i64]> {
+        let offsets = &self.head()?.offsets;
+        let firsts = || offsets[..offsets.len() - 1].iter().map(|first| times[*first as usize]).collect();
+        Ok(self.firsts.get_or_init(firsts))
     }
 
     /// Bytes that were ever read of its file.

@@ -108,8 +108,7 @@ impl<'a> Search<'a> {
             let before = self.runs.rows() as i32 - start;
             self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
             self.runs.push(number, start as usize..end as usize);
-            let firsts = &offsets[..profiles.len()];
-            self.next_us.extend(firsts.iter().map(|first| cut.leaves_us(*first as usize)));
+            self.next_us.extend(cut.leaves_us(part.block, places)?);
             return Ok(());
         }
         let mut from = places.start;

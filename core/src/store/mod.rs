@@ -68,7 +68,7 @@ pub const DAY_US: i64 = 86_400_000_000;
 /// of a call vanishes, small enough that a page's events stay in a processor's cache.
 pub const PAGE: u32 = 4_096;
 /// Version of the layout on disk.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 
 /// The page of a profile.
 pub(crate) fn page(profile: u32) -> u32 {

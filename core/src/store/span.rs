@@ -1,7 +1,7 @@
 //! Which events are asked for, and until when each of them stays. What a source brought may count for a shorter time than
 //! all else; whose an event is stands in its column `source`.
 
-use super::{columns::Columns, segment::Part, widths::Width};
+use super::{block::Block, columns::Columns, segment::Part, widths::Width};
 use crate::Result;
 use arrow::{
     array::{Array, ArrayRef, AsArray},
@@ -161,9 +161,19 @@ impl<'a> Cut<'a> {
         self.whole.is_some()
     }
 
-    /// Of a block that is all inside, when the first of a profile's events leaves, if it does.
-    pub(super) fn leaves_us(&self, first: usize) -> Option<i64> {
-        Some(self.times.get(first)?.saturating_add(self.whole??))
+    /// Of a block that is all inside, when the first event of each of its profiles leaves, if it does.
+    ///
+    /// # Errors
+    /// As [`Block::firsts`].
+    pub(super) fn leaves_us(
+        &self,
+        block: &'a Block,
+        places: Range<usize>,
+    ) -> Result<impl Iterator<Item = Option<i64>>> {
+        let lasts = self.whole.flatten();
+        let firsts = if lasts.is_some() { &block.firsts(self.times)?[places.clone()] } else { &[] };
+        let mut firsts = firsts.iter();
+        Ok(places.map(move |_| Some(firsts.next()?.saturating_add(lasts?))))
     }
 
     /// As [`Coded::clip`], for rows of the block.
@@ -174,7 +184,9 @@ impl<'a> Cut<'a> {
         mut found: impl FnMut(Range<usize>),
     ) {
         if self.is_whole() {
-            *next_us = (*next_us).into_iter().chain(self.leaves_us(rows.start)).min();
+            let leaves_us = self.times.get(rows.start).zip(self.whole.flatten());
+            let leaves_us = leaves_us.map(|(first, lasts)| first.saturating_add(lasts));
+            *next_us = (*next_us).into_iter().chain(leaves_us).min();
             found(rows);
         } else {
             self.span.clip(self.times, &self.sources, rows, next_us, found);

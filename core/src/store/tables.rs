@@ -31,6 +31,8 @@ pub struct Tables {
     pub profiles: Keyspace,
     /// Number → profiles that a commit changed and the file of profiles has as they were before, `u32`, little-endian.
     pub outdated: Keyspace,
+    /// Number → consents that a commit renewed, in the form of `profile/renewed.rs`.
+    pub renewed: Keyspace,
     /// Profile → the profile it was merged into, `u32`.
     pub merged: Keyspace,
     /// Segment → [`crate::segment::Membership`].
@@ -79,6 +81,7 @@ impl Tables {
             limited: keyspace("limited-identifiers")?,
             profiles: keyspace("profiles")?,
             outdated: keyspace("outdated")?,
+            renewed: keyspace("renewed-consents")?,
             merged: keyspace("merged")?,
             segments: keyspace("segments")?,
             applied: keyspace("applied")?,

@@ -74,8 +74,12 @@ pub fn evaluated_from_batch(batch: &RecordBatch, rows: usize) -> Result<Evaluate
         next_change_us: match next.nulls() {
             None => next.values().to_vec(),
             Some(known) => {
-                let or_never = |(time, known): (&i64, bool)| if known { *time } else { Evaluated::NEVER };
-                next.values().iter().zip(known).map(or_never).collect()
+                let mut times = vec![Evaluated::NEVER; rows];
+                // Whole runs at once: mostly everybody has a time, or nobody.
+                for (start, end) in known.valid_slices() {
+                    times[start..end].copy_from_slice(&next.values()[start..end]);
+                }
+                times
             }
         },
     };

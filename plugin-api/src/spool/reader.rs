@@ -57,11 +57,19 @@ fn wait_for(shared: &Shared, at: Position, until: Option<Instant>) -> Result<boo
 /// Reads until a limit, or the end of what is durable.
 fn fill(shared: &Shared, place: &mut Place, limits: &Limits, records: &mut Vec<Record>) -> Result<(), Error> {
     let (mut bytes, mut damage) = (0, None);
+    let mut known: Option<Around> = None;
     while records.len() < limits.records && (bytes < limits.bytes || records.is_empty()) {
-        let Some(around) = around(shared, place.at.segment)? else {
-            // The segment was trimmed; nobody is missing what was in it.
-            *place = seek(shared, Some(place.at))?;
-            continue;
+        // Asked for once for all records that are there: appenders wait while it is answered.
+        let around = match known.take() {
+            Some(known) => known,
+            None => match around(shared, place.at.segment)? {
+                Some(around) => around,
+                // The segment was trimmed; nobody is missing what was in it.
+                None => {
+                    *place = seek(shared, Some(place.at))?;
+                    continue;
+                }
+            },
         };
         match place.scanner.next(around.end).map_err(|source| broken(shared, place, source))? {
             Found::Record(entry) => {
@@ -70,6 +78,7 @@ fn fill(shared: &Shared, place: &mut Place, limits: &Limits, records: &mut Vec<R
                 place.expected = Some(entry.sequence + 1);
                 bytes += entry.payload.len();
                 records.push(Record { position: place.at, payload: entry.payload });
+                known = Some(around);
             }
             Found::Damage { from, to } => {
                 if place.expected.is_none() {
@@ -77,6 +86,7 @@ fn fill(shared: &Shared, place: &mut Place, limits: &Limits, records: &mut Vec<R
                     place.expected = Some(sequence.map_err(|source| broken(shared, place, source))?);
                 }
                 damage = Some((from, to));
+                known = Some(around);
             }
             Found::End => {
                 settle(shared, place, damage.take(), around.next_sequence, u64::MAX);

@@ -119,11 +119,12 @@ fn repair(
 ) -> Result<Tail, Error> {
     let path = files::segment_path(folder, last.header.segment);
     let file = Arc::new(files::options().open(&path).map_err(Error::io(&path))?);
-    let survey = survey(&file, last.header, last.end).map_err(Error::io(&path))?;
+    let written = written(&file, last.end).map_err(Error::io(&path))?;
+    let survey = survey(&file, last.header, (written, last.end)).map_err(Error::io(&path))?;
     let position = Position { segment: last.header.segment, offset: survey.end };
-    recovered.torn_bytes = last.end - survey.end;
+    recovered.torn_bytes = written.saturating_sub(survey.end);
     if recovered.torn_bytes > 0 {
-        recovered.torn_kept = quarantine::keep(folder, &file, position, last.end);
+        recovered.torn_kept = quarantine::keep(folder, &file, position, written);
     }
     last.end = survey.end;
     make_durable(&file, &survey).map_err(Error::io(&path))?;
@@ -159,10 +160,27 @@ struct Survey {
     next_sequence: u64,
 }
 
-fn survey(file: &Arc<File>, header: Header, length: u64) -> io::Result<Survey> {
+/// Behind the last byte that is not zero, or behind the header: what follows is room that was made in advance, or the
+/// end of a payload.
+fn written(file: &File, length: u64) -> io::Result<u64> {
+    let mut end = length;
+    while end > HEADER {
+        let start = end.saturating_sub(scan::CHUNK).max(HEADER);
+        if let Some(last) = scan::read_at(file, start, end - start)?.iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(end)
+}
+
+fn survey(file: &Arc<File>, header: Header, (written, length): (u64, u64)) -> io::Result<Survey> {
     let mut scanner = Scanner::new(file.clone(), header, HEADER);
     let mut survey = Survey { end: HEADER, group: HEADER, next_sequence: header.first_sequence };
     loop {
+        if scanner.offset >= written {
+            return Ok(survey);
+        }
         match scanner.next(length)? {
             Found::Record(entry) => {
                 survey = Survey { end: entry.end, group: entry.group, next_sequence: entry.sequence + 1 };

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 /// Bytes that are read at once.
-const CHUNK: u64 = 256 * 1024;
+pub(super) const CHUNK: u64 = 256 * 1024;
 
 /// What the scanner came upon.
 #[derive(Debug)]

@@ -174,19 +174,29 @@ impl State {
         self.blocked_until = Some(Instant::now() + BLOCKED);
     }
 
-    /// Why a record of `bytes` cannot be taken in.
-    fn refusal(&self, bytes: usize, options: &Options) -> Option<Refused> {
+    /// Why a record cannot be taken in; `over` says that the disk is.
+    fn refusal(&self, pending: &Pending, over: bool, options: &Options) -> Option<Refused> {
+        let length = pending.payload.len();
+        if length > PAYLOAD_BYTES {
+            return Some(Refused::TooLarge { bytes: length });
+        }
         if let Some(reason) = &self.poisoned {
             return Some(Refused::Poisoned(reason.clone()));
         }
         if self.closing {
             return Some(Refused::Closed);
         }
-        let more = (self.queued_bytes + bytes) as u64;
-        let full = self.backlog_bytes + more > options.capacity_bytes
-            || (self.queued_bytes + bytes > QUEUE_BYTES)
-            || self.blocked();
+        let queued = self.queued_bytes + pending.bytes();
+        let full = self.backlog_bytes + queued as u64 > options.capacity_bytes
+            || queued > QUEUE_BYTES
+            || self.blocked()
+            || over;
         full.then_some(Refused::Full { retry_after: RETRY_AFTER })
+    }
+
+    fn enqueue(&mut self, pending: Pending) {
+        self.queued_bytes += pending.bytes();
+        self.queue.push(pending);
     }
 
     /// What waits; it counts until it is settled.
@@ -243,35 +253,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a record into the writer's queue, or says why not.
-    pub(super) fn append(&self, payload: Bytes, done: Done) {
-        let pending = Pending { payload, done };
-        match self.enqueue(pending) {
-            Ok(()) => {}
-            Err((pending, refused)) => pending.done.call(Err(refused)),
-        }
-    }
-
-    fn enqueue(&self, pending: Pending) -> Result<(), (Pending, Refused)> {
-        let length = pending.payload.len();
-        if length > PAYLOAD_BYTES {
-            return Err((pending, Refused::TooLarge { bytes: length }));
-        }
+    /// Puts records into the writer's queue, all at once, or says of each why not.
+    pub(super) fn append(&self, records: impl IntoIterator<Item = Pending>) {
         let over = self.disk.over();
+        let mut refused = Vec::new();
         let mut state = self.state();
-        if let Some(refused) = state.refusal(pending.bytes(), &self.options) {
-            return Err((pending, refused));
+        let waits = !state.queue.is_empty();
+        for pending in records {
+            match state.refusal(&pending, over, &self.options) {
+                Some(reason) => refused.push((pending, reason)),
+                None => state.enqueue(pending),
+            }
         }
-        if over {
-            return Err((pending, Refused::Full { retry_after: RETRY_AFTER }));
-        }
-        if state.queue.is_empty() {
+        if !waits && !state.queue.is_empty() {
             state.queued_at = Instant::now();
             self.work.notify_one();
         }
-        state.queued_bytes += pending.bytes();
-        state.queue.push(pending);
-        Ok(())
+        drop(state);
+        for (pending, reason) in refused {
+            pending.done.call(Err(reason));
+        }
     }
 
     pub(super) fn wait<'a>(

@@ -163,9 +163,7 @@ impl<'a> Intake<'a> {
             taken.cookie = cookies.forget(reach, domain);
         }
         let record = self.envelope.to_bytes().ok_or(Refusal::unavailable())?;
-        let (done, durable) = acks::expected();
-        self.app.spool.append(record, done);
-        durable.await.map_err(|_| Refusal::unavailable())??;
+        acks::append(&self.app.spool, record).await.map_err(|_| Refusal::unavailable())??;
         add(&self.app.counters.stored, self.kept);
         add(&self.app.counters.flawed, self.flawed);
         add(&self.app.counters.cookies, usize::from(taken.cookie.is_some() && self.kept > 0));

@@ -257,14 +257,20 @@ impl Known {
             _ => None,
         };
         match out {
-            Vector::Ints(out) => out.fill_with(rows, |_| match sum {
-                Some(Number::Int(sum)) => Some(sum),
-                _ => None,
-            }),
-            Vector::Floats(out) => out.fill_with(rows, |_| match sum {
-                Some(Number::Float(bits)) => Some(f64::from_bits(bits)),
-                _ => None,
-            }),
+            Vector::Ints(out) => out.fill(
+                rows,
+                match sum {
+                    Some(Number::Int(sum)) => Some(sum),
+                    _ => None,
+                },
+            ),
+            Vector::Floats(out) => out.fill(
+                rows,
+                match sum {
+                    Some(Number::Float(bits)) => Some(f64::from_bits(bits)),
+                    _ => None,
+                },
+            ),
             Vector::Bools(_) | Vector::Texts(_) => unreachable!("totals are numbers"),
         }
     }

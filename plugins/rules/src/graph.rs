@@ -205,11 +205,9 @@ fn condition(node: &Node, rows: usize, done: &[Vector], out: &mut Bools, table: 
 fn value(node: &Node, rows: usize, done: &[Vector], out: &mut Vector) {
     match (node, out) {
         (Node::Literal(Literal::Int(value) | Literal::Time(value)), Vector::Ints(out)) => {
-            out.fill_with(rows, |_| Some(*value));
+            out.fill(rows, Some(*value));
         }
-        (Node::Literal(Literal::Float(value)), Vector::Floats(out)) => {
-            out.fill_with(rows, |_| Some(value.get()))
-        }
+        (Node::Literal(Literal::Float(value)), Vector::Floats(out)) => out.fill(rows, Some(value.get())),
         (Node::Arithmetic(op, left, right), out) => kernel::arithmetic(*op, &done[*left], &done[*right], out),
         (Node::Decimal(of), Vector::Floats(out)) => {
             let Vector::Ints(of) = &done[*of] else { unreachable!("only integers are made decimal") };

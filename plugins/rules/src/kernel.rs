@@ -201,13 +201,21 @@ fn calculated<T: ArrowNativeType>(
     result: impl Fn(T, T) -> Option<T>,
 ) {
     let values = out.values.clear();
-    out.valid.pack(a.values.len(), |row| {
-        let result = result(a.values[row], b.values[row]);
-        values.push(result.unwrap_or_default());
-        result.is_some()
-    });
-    out.valid.and(&a.valid);
+    let pairs = a.values.iter().zip(b.values.iter());
+    let mut all = true;
+    values.extend(pairs.clone().map(|(a, b)| {
+        let result = result(*a, *b);
+        all &= result.is_some();
+        result.unwrap_or_default()
+    }));
+    out.valid.copy(&a.valid);
     out.valid.and(&b.valid);
+    if !all {
+        let mut known = Bits::default();
+        let mut pairs = pairs;
+        known.pack(values.len(), |_| pairs.next().is_some_and(|(a, b)| result(*a, *b).is_some()));
+        out.valid.and(&known);
+    }
 }
 
 /// The commonest comparison of two sides; the operator is chosen outside of the loop.

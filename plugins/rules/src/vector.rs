@@ -250,6 +250,12 @@ impl<T: ArrowNativeType> Numbers<T> {
         load_valid(&mut self.valid, nulls, values.len());
     }
 
+    /// The same for every row.
+    pub(crate) fn fill(&mut self, rows: usize, value: Option<T>) {
+        self.values.clear().resize(rows, value.unwrap_or_default());
+        self.valid.fill(rows, value.is_some());
+    }
+
     /// Refills it row by row.
     pub(crate) fn fill_with(&mut self, rows: usize, mut value: impl FnMut(usize) -> Option<T>) {
         let Self { values, valid, .. } = self;

@@ -58,14 +58,8 @@ impl Evaluator {
         }
         self.times = times.values().clone();
         let times = &self.times[..];
-        let (mut first, mut last) = (i64::MAX, i64::MIN);
-        for list in self.lists.iter().map(|&list| &times[range(list)]) {
-            if let (Some(earliest), Some(latest)) = (list.first(), list.last()) {
-                (first, last) = (first.min(*earliest), last.max(*latest));
-            }
-        }
         // Events of nobody may have any order.
-        let sorted = self.ticks.load(times, &self.starts, first, last)
+        let sorted = self.ticks.load(times, &self.starts)
             || self.lists.iter().all(|&list| times[range(list)].is_sorted());
         if !sorted {
             return Err(Fault::data("event-order", "the events of a profile do not ascend by time"));

@@ -16,9 +16,17 @@ pub(super) struct Ticks {
 }
 
 impl Ticks {
-    /// Reads times of which those that matter lie from `first` to `last`. Answers whether each is at least the one before
-    /// it where that is of the same list; `starts` has the first row of each.
-    pub(super) fn load(&mut self, times: &[i64], starts: &Bits, first: i64, last: i64) -> bool {
+    /// Reads times. Answers whether each is at least the one before it where that is of the same list; `starts` has the
+    /// first row of each.
+    pub(super) fn load(&mut self, times: &[i64], starts: &Bits) -> bool {
+        let (first, last) = wide(
+            #[inline(always)]
+            || {
+                times
+                    .iter()
+                    .fold((i64::MAX, i64::MIN), |(first, last), time| (first.min(*time), last.max(*time)))
+            },
+        );
         let range = last.wrapping_sub(first).cast_unsigned();
         let shift = (u64::BITS - range.leading_zeros()).saturating_sub(u16::BITS);
         (self.first, self.last, self.shift) = (first, last, shift);
@@ -32,17 +40,17 @@ impl Ticks {
         descents.is_before(starts)
     }
 
-    /// The latest time that matters.
+    /// The latest time.
     pub(super) fn last(&self) -> i64 {
         self.last
     }
 
-    /// Whether every time that matters is later than a moment.
+    /// Whether every time is later than a moment.
     pub(super) fn all_after(&self, moment: i64) -> bool {
         moment < self.first
     }
 
-    /// Which of the times that matter are later than a moment; `times` are those that were loaded.
+    /// Which of the times are later than a moment; `times` are those that were loaded.
     pub(super) fn after(&self, times: &[i64], moment: i64, out: &mut Bits, ties: &mut Bits) {
         if moment < self.first || moment >= self.last {
             return out.fill(self.ticks.len(), moment < self.first);
@@ -60,7 +68,6 @@ impl Ticks {
     }
 }
 
-/// Of times that do not matter, anything.
 #[inline(always)]
 fn tick(time: i64, first: i64, shift: u32) -> u16 {
     (time.wrapping_sub(first).cast_unsigned() >> shift) as u16
@@ -82,11 +89,10 @@ mod tests {
             times in prop::collection::vec((time(), 0..3_u32), 1..200), moments in prop::collection::vec(time(), 1..5),
         ) {
             let (times, rows): (Vec<i64>, Vec<u32>) = times.into_iter().unzip();
-            let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
             let mut ticks = Ticks::default();
             let mut starts = Bits::default();
             starts.pack(times.len(), |at| at == 0 || rows[at] != rows[at - 1]);
-            let sorted = ticks.load(&times, &starts, first, last);
+            let sorted = ticks.load(&times, &starts);
             prop_assert_eq!(sorted, (1..times.len()).all(|at| rows[at] != rows[at - 1] || times[at] >= times[at - 1]));
             let (mut out, mut ties) = (Bits::default(), Bits::default());
             for moment in moments.into_iter().chain(times.iter().copied()) {
