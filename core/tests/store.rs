@@ -197,10 +197,10 @@ fn a_second_process_is_told_who_holds_the_store() {
 fn another_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path()).unwrap());
-    for other in [1, 7] {
+    for other in [1, 8] {
         fs::write(dir.path().join("FORMAT"), format!("kindred-store {other}\n")).unwrap();
         let error = Store::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("has format {other}, this version reads format 6")), "{error}");
+        assert!(error.contains(&format!("has format {other}, this version reads format 7")), "{error}");
     }
 }
 

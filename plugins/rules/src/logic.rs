@@ -1,7 +1,7 @@
 //! Bits, and truth with three values, 64 rows at a time.
 
 use crate::wide::{byte, pack, wide};
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
 /// One bit a row; bits behind the last row are zero.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,35 @@ impl Bits {
                 None => bytes.iter_mut().zip(rest).for_each(|(to, value)| *to = byte(bit(*value))),
             },
         );
+    }
+
+    /// The same, and whether any value is `noted`.
+    #[inline(always)]
+    pub(crate) fn pack_each_noting<T: Copy>(
+        &mut self,
+        values: &[T],
+        bit: impl Fn(T) -> bool,
+        noted: impl Fn(T) -> bool,
+    ) -> bool {
+        self.room(values.len());
+        let (blocks, rest) = values.as_chunks::<64>();
+        let any = Cell::new(0_u8);
+        pack(
+            &mut self.words,
+            #[inline(always)]
+            |at, bytes| {
+                // Twice the same, because of a whole block the compiler knows the length.
+                let mut see = |values: &[T]| {
+                    bytes.iter_mut().zip(values).for_each(|(to, value)| *to = byte(bit(*value)));
+                    any.set(values.iter().fold(any.get(), |any, value| any | byte(noted(*value))));
+                };
+                match blocks.get(at) {
+                    Some(block) => see(block),
+                    None => see(rest),
+                }
+            },
+        );
+        any.get() != 0
     }
 
     /// The same of pairs of values; as many as the shorter list has.

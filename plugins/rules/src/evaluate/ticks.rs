@@ -56,8 +56,9 @@ impl Ticks {
             return out.fill(self.ticks.len(), moment < self.first);
         }
         let edge = tick(moment, self.first, self.shift);
-        out.pack_each(&self.ticks, |tick| tick > edge);
-        if self.shift > 0 {
+        let is_near = out.pack_each_noting(&self.ticks, |tick| tick > edge, |tick| tick == edge);
+        // Mostly nothing happened so near to an edge.
+        if is_near && self.shift > 0 {
             ties.pack_each(&self.ticks, |tick| tick == edge);
             ties.each(|event| {
                 if times[event] > moment {
