@@ -26,6 +26,17 @@ pub(super) enum CellRef<'a> {
     Time(i64),
 }
 
+/// As bits, eight at a time: a multiplication brings the lowest bit of each byte into the highest byte.
+fn bits(values: &[bool]) -> BooleanBuffer {
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let byte = |eight: [bool; 8]| (u64::from_le_bytes(eight.map(u8::from)).wrapping_mul(GATHER) >> 56) as u8;
+    let (eights, rest) = values.as_chunks::<8>();
+    let mut last = [false; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let bytes: Vec<u8> = eights.iter().chain([&last]).map(|eight| byte(*eight)).collect();
+    BooleanBuffer::new(bytes.into(), 0, values.len())
+}
+
 impl<'a> CellRef<'a> {
     pub(super) fn of(value: &'a Value) -> Self {
         match value {
@@ -109,8 +120,7 @@ impl Column {
     /// Profiles whose numbers follow each other: most batches of a pass.
     fn show_neighbours(&self, rows: Range<usize>) -> Result<ArrayRef> {
         let (cells, present) = (&self.cells[rows.clone()], &self.present[rows]);
-        let present = BooleanBuffer::collect_bool(cells.len(), |row| present[row]);
-        let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
+        let nulls = Some(NullBuffer::new(bits(present))).filter(|nulls| nulls.null_count() > 0);
         Ok(match self.kind {
             ColumnType::Text => {
                 let codes = UInt32Array::new(cells.iter().map(|code| *code as u32).collect(), nulls);
@@ -159,5 +169,17 @@ impl Column {
             }
             ColumnType::Time => Arc::new(TimestampMicrosecondArray::from_iter(found).with_timezone("+00:00")),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn bits_are_the_values(values in proptest::collection::vec(proptest::bool::ANY, 0..200)) {
+            proptest::prop_assert_eq!(bits(&values).iter().collect::<Vec<_>>(), values);
+        }
     }
 }

@@ -157,9 +157,9 @@ impl Pass {
         Ok(places)
     }
 
-    /// Asks each instance for the answers that it left out of the batches that it was shown.
+    /// Asks each instance for the answers that it left out of the batches that it was shown; what comes next it told then.
     fn recall(
-        &mut self,
+        &self,
         group: &Group,
         batches: impl Iterator<Item = (Range<usize>, Place)>,
         found: &mut [Vec<u32>],
@@ -167,21 +167,25 @@ impl Pass {
         let mut replies = Replies::of(group.workers());
         for (rows, place) in batches {
             let (batch, count) = (place.number, rows.len());
-            let take = |rows, answer| self.take(rows, &answer, found);
+            let take = |rows, answer| self.enter(rows, &answer, found);
             replies.ask_at(place, rows, move |handle| handle.recall(batch, count), take)?;
         }
-        replies.rest(|rows, answer| self.take(rows, &answer, found))
+        replies.rest(|rows, answer| self.enter(rows, &answer, found))
     }
 
     fn take(&mut self, rows: Range<usize>, answer: &Evaluated, found: &mut [Vec<u32>]) -> Result<(), Fault> {
+        let due = self.due[rows.clone()].iter_mut().zip(answer.next_changes_us());
+        due.for_each(|(due, change)| *due = (*due).min(*change));
+        self.enter(rows, answer, found)
+    }
+
+    fn enter(&self, rows: Range<usize>, answer: &Evaluated, found: &mut [Vec<u32>]) -> Result<(), Fault> {
         for (row, ordinals) in answer.members() {
             // The second of the three consent gates.
             if self.consents[rows.start + row] {
                 enter(found, self.profiles[rows.start + row], ordinals)?;
             }
         }
-        let due = self.due[rows].iter_mut().zip(answer.next_changes_us());
-        due.for_each(|(due, change)| *due = (*due).min(*change));
         Ok(())
     }
 }

@@ -102,13 +102,16 @@ impl<'a> Search<'a> {
         let head = part.block.head()?;
         let places = head.of_page(page(profiles[0]));
         let cut = Cut::of(&part, &self.span)?;
-        if cut.is_whole() && head.profiles[places.clone()] == *profiles {
-            let offsets = &head.offsets[places.start..=places.end];
+        let all = &head.profiles[places.clone()];
+        let start = places.start + all.partition_point(|profile| *profile < profiles[0]);
+        let same = start..(start + profiles.len()).min(places.end);
+        if cut.is_whole() && head.profiles[same.clone()] == *profiles {
+            let offsets = &head.offsets[same.start..=same.end];
             let (start, end) = (offsets[0], offsets[offsets.len() - 1]);
             let before = self.runs.rows() as i32 - start;
             self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
             self.runs.push(number, start as usize..end as usize);
-            self.next_us.extend(cut.leaves_us(part.block, places)?);
+            self.next_us.extend(cut.leaves_us(part.block, same)?);
             return Ok(());
         }
         let mut from = places.start;
