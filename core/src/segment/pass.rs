@@ -20,7 +20,7 @@ use std::{collections::BTreeMap, ops::Range};
 /// Never due.
 const NEVER: i64 = Evaluated::NEVER;
 /// Events of a batch, about: what rules look at of so many stays in a processor's cache.
-const EVENTS: usize = 32_768;
+const EVENTS: usize = 49_152;
 /// Fewer batches than this are not worth another instance.
 pub(super) const SEVERAL: usize = 8;
 
