@@ -19,7 +19,8 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// Never due.
 const NEVER: i64 = Evaluated::NEVER;
-/// Events of a batch, about: what rules look at of so many stays in a processor's cache.
+/// Events of a batch, about: what rules look at of so many stays in a processor's cache, and a page of profiles mostly has
+/// no more.
 const EVENTS: usize = 49_152;
 /// Fewer batches than this are not worth another instance.
 pub(super) const SEVERAL: usize = 8;

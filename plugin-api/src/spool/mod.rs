@@ -121,9 +121,9 @@
 //! that has the folder. `closed` notes the end at the last clean close, so that a record that is missing there is not
 //! taken for a torn one. All are 0600. Segments are written by one thread, with everything that waits in one write and
 //! one sync, and read with plain reads: no mapped memory, whose errors are signals, and nothing that a tracer of
-//! system calls would not see. The last one is
-//! made longer in advance, a MiB at a time, because a sync that need not make a new length durable, too, is quicker by a third
-//! (docs/benchmarks.md): zeros behind its last record are room, anything else there is torn.
+//! system calls would not see. The last one is made longer in advance, a MiB at a time, because a sync that need not make a
+//! new length durable, too, is quicker by a third (docs/benchmarks.md): zeros behind its last record are room, anything
+//! else there is torn.
 
 mod disk;
 mod error;

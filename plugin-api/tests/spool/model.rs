@@ -258,7 +258,7 @@ fn tear(path: &Path, from: usize, cut: f64, zeros: usize, at: f64) {
     let start = from + share(at, bytes.len() - from);
     let end = bytes.len().min(start + zeros);
     bytes[start..end].fill(0);
-    if zeros % 2 == 0 {
+    if zeros.is_multiple_of(2) {
         bytes.resize(room, 0);
     }
     fs::write(path, bytes).unwrap();
