@@ -111,7 +111,7 @@ impl<'a> Search<'a> {
             let before = self.runs.rows() as i32 - start;
             self.ends.extend(offsets[1..].iter().map(|offset| offset + before));
             self.runs.push(number, start as usize..end as usize);
-            self.next_us.extend(cut.leaves_us(part.block, same)?);
+            self.next_us.extend(cut.firsts_leave_us(part.block, same)?);
             return Ok(());
         }
         let mut from = places.start;

@@ -165,15 +165,18 @@ impl<'a> Cut<'a> {
     ///
     /// # Errors
     /// As [`Block::firsts`].
-    pub(super) fn leaves_us(
+    pub(super) fn firsts_leave_us(
         &self,
         block: &'a Block,
         places: Range<usize>,
     ) -> Result<impl Iterator<Item = Option<i64>>> {
-        let lasts = self.whole.flatten();
-        let firsts = if lasts.is_some() { &block.firsts(self.times)?[places.clone()] } else { &[] };
-        let mut firsts = firsts.iter();
-        Ok(places.map(move |_| Some(firsts.next()?.saturating_add(lasts?))))
+        let firsts = if self.times.is_empty() { &[] } else { block.firsts(self.times)? };
+        Ok(places.map(|place| self.leaves_us(*firsts.get(place)?)))
+    }
+
+    /// Of a block that is all inside, when an event of this time leaves, if it does.
+    fn leaves_us(&self, time: i64) -> Option<i64> {
+        Some(time.saturating_add(self.whole??))
     }
 
     /// As [`Coded::clip`], for rows of the block.
@@ -184,8 +187,7 @@ impl<'a> Cut<'a> {
         mut found: impl FnMut(Range<usize>),
     ) {
         if self.is_whole() {
-            let leaves_us = self.times.get(rows.start).zip(self.whole.flatten());
-            let leaves_us = leaves_us.map(|(first, lasts)| first.saturating_add(lasts));
+            let leaves_us = self.times.get(rows.start).and_then(|first| self.leaves_us(*first));
             *next_us = (*next_us).into_iter().chain(leaves_us).min();
             found(rows);
         } else {

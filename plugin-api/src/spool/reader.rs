@@ -60,16 +60,14 @@ fn fill(shared: &Shared, place: &mut Place, limits: &Limits, records: &mut Vec<R
     let mut known: Option<Around> = None;
     while records.len() < limits.records && (bytes < limits.bytes || records.is_empty()) {
         // Asked for once for all records that are there: appenders wait while it is answered.
-        let around = match known.take() {
-            Some(known) => known,
-            None => match around(shared, place.at.segment)? {
-                Some(around) => around,
-                // The segment was trimmed; nobody is missing what was in it.
-                None => {
-                    *place = seek(shared, Some(place.at))?;
-                    continue;
-                }
-            },
+        let here = match known.take() {
+            None => around(shared, place.at.segment)?,
+            known => known,
+        };
+        let Some(around) = here else {
+            // The segment was trimmed; nobody is missing what was in it.
+            *place = seek(shared, Some(place.at))?;
+            continue;
         };
         match place.scanner.next(around.end).map_err(|source| broken(shared, place, source))? {
             Found::Record(entry) => {
