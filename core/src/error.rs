@@ -1,5 +1,6 @@
 //! The one error type of the core.
 
+use crate::config::Problems;
 use kindred_plugin_api::{Fault, FaultKind};
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,9 @@ pub enum Error {
     /// A record of the state database.
     #[error("a record of the state database cannot be read: {0}")]
     Record(#[from] postcard::Error),
+    /// What is wrong with a pipeline file, once its columns are known.
+    #[error("{0}")]
+    Refused(Box<Problems>),
     /// Columns.
     #[error("columns: {0}")]
     Arrow(#[from] arrow::error::ArrowError),

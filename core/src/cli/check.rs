@@ -1,8 +1,9 @@
 //! `kindred check` and `kindred schema`.
 
-use super::{Failure, File, Outcome, load, out::say, print_json, report};
+use super::{Failure, File, Outcome, load, out::say, plan, print_json, report};
 use crate::{
     config::{self, Pipeline},
+    plan::check as columns,
     plugin::registry::Registry,
     publish::Manifest,
     query::{self, Engine},
@@ -11,15 +12,17 @@ use std::process::ExitCode;
 
 pub(super) fn check(registry: &Registry, file: &File, json: bool) -> Outcome {
     let pipeline = load(registry, file, json)?;
+    let warnings = columns(&pipeline, registry)?;
     queries(&pipeline, json)?;
     let (sources, segments) = (pipeline.sources.len(), pipeline.segments.len());
     let (enrichments, destinations) = (pipeline.enrichments.len(), pipeline.destinations.len());
     if json {
         print_json(&serde_json::json!({
             "pipeline": pipeline.name, "sources": sources, "enrichments": enrichments, "segments": segments,
-            "destinations": destinations, "problems": [],
+            "destinations": destinations, "problems": [], "warnings": warnings,
         }));
     } else {
+        plan::warn(&warnings);
         say!(
             "{}: pipeline `{}` is fine: {sources} sources, {enrichments} enrichments, {segments} segments, \
              {destinations} destinations",

@@ -23,7 +23,7 @@ mod test;
 
 use crate::{
     Error,
-    config::{self, Distributed, Pipeline},
+    config::{self, Distributed, Pipeline, Problems},
     log,
     plugin::registry::Registry,
     segment::engine::Engine,
@@ -162,6 +162,10 @@ pub fn main_with(engine: Option<MakeEngine>) -> ExitCode {
             report(&message, None, cli.json);
             ExitCode::from(2)
         }
+        Err(Failure::Failed(Error::Refused(problems))) => {
+            show(&problems, cli.json);
+            ExitCode::from(2)
+        }
         Err(Failure::Failed(error)) => {
             report(&error.to_string(), error.help(), cli.json);
             if matches!(error, Error::Moved { .. }) { ExitCode::from(MOVED) } else { ExitCode::FAILURE }
@@ -185,13 +189,18 @@ fn load(registry: &Registry, file: &File, json: bool) -> Result<Pipeline, Failur
     let sets: Result<Vec<_>, String> = file.set.iter().map(|s| config::set_argument(s)).collect();
     let sets = sets.map_err(Failure::Usage)?;
     config::load(&file.file, &sets, registry).map_err(|problems| {
-        if json {
-            say!("{}", serde_json::json!({"problems": problems.to_json()}));
-        } else {
-            eprint!("{}", problems.report());
-        }
+        show(&problems, json);
         Failure::Reported
     })
+}
+
+/// Everything that is wrong with a pipeline file.
+fn show(problems: &Problems, json: bool) {
+    if json {
+        say!("{}", serde_json::json!({"problems": problems.to_json()}));
+    } else {
+        eprint!("{}", problems.report());
+    }
 }
 
 /// An argument that is a moment, in microseconds since 1970.

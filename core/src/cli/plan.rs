@@ -8,7 +8,7 @@ use super::{
     table::{self, count, number},
 };
 use crate::{
-    plan::{self, Change, Plan, SegmentPlan},
+    plan::{self, Change, Plan, SegmentPlan, Warning},
     plugin::registry::Registry,
 };
 use clap::Args;
@@ -46,16 +46,22 @@ fn print(plan: &Plan, file: &File) {
     table::print("", &header, plan.segments.iter().map(row).collect());
     plan.segments.iter().filter(|s| s.change == Change::Changed).for_each(|s| definition(paint, s));
     destinations(plan);
-    for warning in &plan.warnings {
-        say!("{} {}", paint.unsure("warning:"), warning.message);
-        say!("  {}", paint.faint(&format!("help: {}", warning.help)));
-    }
-    if !plan.warnings.is_empty() {
-        say!("");
-    }
+    warn(&plan.warnings);
     say!("plan {}: nothing was sent or changed; apply it with", paint.strong(&plan.plan_id.to_string()));
     let sets: String = file.set.iter().map(|set| format!(" --set {set}")).collect();
     say!("  kindred run {}{sets} --plan-id {}", file.file.display(), plan.plan_id);
+}
+
+/// What the operator should look at.
+pub(super) fn warn(warnings: &[Warning]) {
+    let paint = Paint::stdout();
+    for warning in warnings {
+        say!("{} {}", paint.unsure("warning:"), warning.message);
+        say!("  {}", paint.faint(&format!("help: {}", warning.help)));
+    }
+    if !warnings.is_empty() {
+        say!("");
+    }
 }
 
 fn row(segment: &SegmentPlan) -> Vec<String> {

@@ -7,9 +7,10 @@ use crate::{
     plugin::registry::Registry,
     segment::{
         applied::{self, Definition, Size, Stored},
+        due::{Due, Queue},
         timers::Timers,
     },
-    step::{text, waiting},
+    step::{moment, text, waiting},
     store::Store,
 };
 use clap::Args;
@@ -29,6 +30,9 @@ pub(super) struct Options {
     namespace: Option<String>,
 }
 
+/// Segments whose next change is looked for.
+const LOOKED_AHEAD: usize = 100;
+
 /// One line.
 struct Line<'a> {
     name: &'a str,
@@ -38,7 +42,7 @@ struct Line<'a> {
     state: &'static str,
     stored: Stored,
     sizes: Vec<Size>,
-    due_us: Option<i64>,
+    due: Option<Due>,
 }
 
 pub(super) fn segments(registry: &Registry, options: &Options, json: bool) -> Outcome {
@@ -52,7 +56,8 @@ pub(super) fn segments(registry: &Registry, options: &Options, json: bool) -> Ou
         return members(&mut store, &stored.remove(name).unwrap_or_default(), options, json);
     }
     let waits = !waiting(&store)?.is_empty();
-    let lines = lines(&pipeline, &applied::definitions(&pipeline, registry)?, &store, stored)?;
+    let mut lines = lines(&pipeline, &applied::definitions(&pipeline, registry)?, &store, stored)?;
+    look_ahead(&pipeline, registry, &mut store, &mut lines)?;
     if json {
         print_json(&lines.iter().map(told).collect::<Vec<_>>());
         return Ok(ExitCode::SUCCESS);
@@ -78,7 +83,6 @@ fn lines<'a>(
     store: &Store,
     mut stored: BTreeMap<String, Stored>,
 ) -> Result<Vec<Line<'a>>, Error> {
-    let timers = Timers::open(&store.tables)?;
     let known = applied::applied(store)?;
     let mut sizes = applied::sizes(store)?;
     let mut lines = Vec::new();
@@ -91,28 +95,44 @@ fn lines<'a>(
             _ => "stale",
         };
         let stored = stored.remove(name).unwrap_or_default();
-        let due_us = stored.members.iter().filter_map(|profile| timers.of(profile)).min();
         lines.push(Line {
             name,
             title: &segment.title,
             plugin: definition.map(|d| d.plugin.clone()).unwrap_or_default(),
             state,
             sizes: sizes.remove(name).unwrap_or_default(),
-            due_us,
+            due: None,
             stored,
         });
     }
     Ok(lines)
 }
 
-/// `next_due` is when a member is looked at again with no new event.
+/// When each segment can change with no new event. Each is a question of its own, so the first ones are asked about.
+fn look_ahead(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    store: &mut Store,
+    lines: &mut [Line<'_>],
+) -> Result<(), Error> {
+    let queue = Queue::new(&Timers::open(&store.tables)?);
+    let now = moment(pipeline, store);
+    for line in lines.iter_mut().filter(|line| line.state == "fresh").take(LOOKED_AHEAD) {
+        line.due = queue.of((pipeline, registry), store, line.name, &now)?;
+    }
+    Ok(())
+}
+
+/// `next_due` is when somebody can enter or leave with no new event; `not_due_before` stands where that is not known.
 fn told(line: &Line<'_>) -> serde_json::Value {
     let sizes = line.sizes.iter().map(|s| json!({"as_of": text(s.as_of_us), "size": s.members}));
     let is_known = line.state != "new";
     json!({
         "segment": line.name, "title": line.title, "plugin": line.plugin, "definition": line.state,
         "size": line.stored.members.len(), "sizes": sizes.collect::<Vec<_>>(),
-        "changed": is_known.then(|| text(line.stored.changed_us)), "next_due": line.due_us.and_then(text),
+        "changed": is_known.then(|| text(line.stored.changed_us)),
+        "next_due": match line.due { Some(Due::At(us)) => text(us), _ => None },
+        "not_due_before": match line.due { Some(Due::After(us)) => text(us), _ => None },
     })
 }
 
@@ -125,7 +145,12 @@ fn row(line: &Line<'_>) -> Vec<String> {
         if line.state == "new" { String::new() } else { number(line.stored.members.len()) },
         spark(line.sizes.iter().map(|s| s.members)),
         if line.state == "new" { String::new() } else { time(line.stored.changed_us) },
-        line.due_us.map(time).unwrap_or_default(),
+        match line.due {
+            Some(Due::At(us)) => time(us),
+            Some(Due::After(us)) => format!("after {}", time(us)),
+            Some(Due::Never) => "never".to_owned(),
+            None => String::new(),
+        },
         line.state.to_owned(),
     ]
 }

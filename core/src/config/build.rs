@@ -15,6 +15,7 @@ use super::{
     shape::Shape,
     size, terms,
     tree::{Entry, Node, Value},
+    written::Written,
 };
 use crate::{
     near::{instead, near, quoted},
@@ -23,7 +24,7 @@ use crate::{
 use kindred_plugin_api::{Facts, Kind};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 /// The pipeline, as far as it can be made; it counts only when no problem was found.
 pub(super) fn pipeline(
@@ -37,7 +38,8 @@ pub(super) fn pipeline(
     let schema = serde_json::json!(schemars::schema_for!(File));
     let json = Shape { root: &schema, source, problems }.read(root, &schema, "")?;
     let well_formed = problems.is_empty();
-    let mut build = Build { root, json, well_formed, shelf: Shelf { plugins, base_dir, source }, problems };
+    let (shelf, written) = (Shelf { plugins, base_dir, source }, Written::new(file, source));
+    let mut build = Build { root, json, well_formed, shelf, problems, written };
     let sources = build.sources();
     let enrichments = build.enrichments(&sources);
     let segments = build.segments();
@@ -52,6 +54,7 @@ pub(super) fn pipeline(
     let serve = build.serve();
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let head = build.head(&name);
+    let written = Arc::new(build.written);
     Some(Pipeline {
         file: file.to_owned(),
         base_dir: base_dir.to_owned(),
@@ -62,6 +65,7 @@ pub(super) fn pipeline(
         tests,
         engine,
         serve,
+        written,
         ..head?
     })
 }
@@ -73,6 +77,7 @@ struct Build<'a> {
     well_formed: bool,
     shelf: Shelf<'a>,
     problems: &'a mut Vec<Problem>,
+    written: Written,
 }
 
 impl<'a> Build<'a> {
@@ -156,6 +161,7 @@ impl<'a> Build<'a> {
             segments: Vec::new(),
             destinations: Vec::new(),
             tests: Default::default(),
+            written: Default::default(),
         })
     }
 
@@ -183,6 +189,7 @@ impl<'a> Build<'a> {
         for (Entry { key, node, .. }, table) in self.named::<SourceTable>("sources") {
             let (_, config) = self.options(&table.plugin, node, Kind::Source, &format!("sources.{key}"));
             self.references("destinations", node, "destinations");
+            self.written.sources.insert(key.clone(), Node::empty(&node.span));
             let SourceTable { plugin, party, consent, ttl, destinations, price_per_thousand, schema, .. } =
                 table;
             let ttl_us = ttl.and_then(|ttl| self.age(&format!("sources.{key}.ttl"), &ttl, node));
@@ -252,6 +259,7 @@ impl<'a> Build<'a> {
             let plugin = self.shelf.find(&table.plugin, node, Kind::Segmentation, self.problems);
             let path = if rules && node.get("config").is_none() { path } else { format!("{path}.config") };
             let checked = plugin.and_then(|p| self.shelf.options(&p, &config, &path, self.problems));
+            self.written.segments.insert(key.clone(), (path, config.clone()));
             let (json, facts) = checked.unwrap_or_default();
             let title = table.title.unwrap_or_else(|| key.clone());
             let Facts { depends_on, model, reads } = facts;

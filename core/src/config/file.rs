@@ -76,8 +76,8 @@ pub(super) struct PipelineTable {
     /// Age at which events are dropped: `13 months`, `400 days`.
     #[serde(default = "retention")]
     pub(super) retention: String,
-    /// The moment that audiences are true at: `wall` (the wall clock), `events` (the latest event time, for replays of
-    /// old data), or a moment such as `2026-01-31T00:00:00Z`.
+    /// The moment that audiences are true at: `wall` (the wall clock), `events` (the latest event time, of events that are
+    /// not in the future, for replays of old data), or a moment such as `2026-01-31T00:00:00Z`.
     #[serde(default = "clock")]
     pub(super) clock: String,
     /// Rows that are taken from each source at once; a step takes up to eight times as many while more wait.

@@ -7,30 +7,49 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn cycles(segments: &[Segment]) -> Vec<Vec<String>> {
     let edges: BTreeMap<&str, &[String]> =
         segments.iter().map(|s| (s.name.as_str(), &s.depends_on[..])).collect();
-    let mut search =
-        Search { edges: &edges, done: BTreeSet::new(), path: Vec::new(), cycles: BTreeSet::new() };
-    edges.keys().for_each(|name| search.visit(name));
+    let mut search = Search::default();
+    for name in edges.keys() {
+        search.enter(name);
+        // Not by recursion: a file may have ten thousand segments, each upon the next.
+        while let Some((name, seen)) = search.path.last_mut() {
+            let next = edges.get(name).and_then(|below| below.get(*seen));
+            *seen += 1;
+            match next {
+                Some(next) => search.enter(next),
+                None => search.leave(),
+            }
+        }
+    }
     search.cycles.into_iter().collect()
 }
 
+#[derive(Default)]
 struct Search<'a> {
-    edges: &'a BTreeMap<&'a str, &'a [String]>,
     done: BTreeSet<&'a str>,
-    path: Vec<&'a str>,
+    /// Names, each with how many of those below it were looked at.
+    path: Vec<(&'a str, usize)>,
+    /// Where each name of the path stands in it.
+    places: BTreeMap<&'a str, usize>,
     cycles: BTreeSet<Vec<String>>,
 }
 
 impl<'a> Search<'a> {
-    fn visit(&mut self, name: &'a str) {
-        if let Some(start) = self.path.iter().position(|one| *one == name) {
-            let mut cycle: Vec<String> = self.path[start..].iter().map(|one| (*one).to_owned()).collect();
+    fn enter(&mut self, name: &'a str) {
+        if let Some(start) = self.places.get(name) {
+            let mut cycle: Vec<String> =
+                self.path[*start..].iter().map(|(one, _)| (*one).to_owned()).collect();
             let smallest = (0..cycle.len()).min_by_key(|&i| cycle[i].clone()).unwrap_or(0);
             cycle.rotate_left(smallest);
             self.cycles.insert(cycle);
         } else if self.done.insert(name) {
-            self.path.push(name);
-            self.edges.get(name).into_iter().copied().flatten().for_each(|next| self.visit(next));
-            self.path.pop();
+            self.places.insert(name, self.path.len());
+            self.path.push((name, 0));
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some((name, _)) = self.path.pop() {
+            self.places.remove(name);
         }
     }
 }
@@ -54,6 +73,17 @@ mod tests {
             })
             .collect();
         cycles(&segments).iter().map(|cycle| cycle.join(" ")).collect()
+    }
+
+    #[test]
+    fn ten_thousand_segments_may_stand_upon_each_other() {
+        let names: Vec<String> = (0..=10_000).map(|at| format!("s{at}")).collect();
+        let below: Vec<[&str; 1]> = names.iter().skip(1).map(|name| [name.as_str()]).collect();
+        let mut edges: Vec<(&str, &[&str])> =
+            names.iter().zip(&below).map(|(name, below)| (name.as_str(), &below[..])).collect();
+        assert_eq!(found(&edges), Vec::<String>::new());
+        edges.push(("s10000", &["s9999"]));
+        assert_eq!(found(&edges), ["s10000 s9999"]);
     }
 
     #[test]

@@ -26,11 +26,13 @@ mod terms;
 mod text;
 mod tree;
 mod vars;
+mod written;
 
 pub use price::Price;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use vars::set_argument;
+pub use written::Written;
 
 use crate::plugin::Plugins;
 use cases::Cases;
@@ -41,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Reads a pipeline file; `sets` override its variables.
@@ -68,7 +71,10 @@ pub fn load_text(
         build::pipeline(file, text, &root, plugins, &mut problems)
     });
     match pipeline {
-        Some(pipeline) if problems.is_empty() => Ok(pipeline),
+        Some(mut pipeline) if problems.is_empty() => {
+            Arc::make_mut(&mut pipeline.written).secrets = secrets;
+            Ok(pipeline)
+        }
         _ => Err(Problems::new(file, text, problems, &secrets)),
     }
 }
@@ -118,12 +124,21 @@ pub struct Pipeline {
     /// Expectations of the segments.
     #[serde(skip)]
     pub tests: Cases,
+    /// Where all this stands.
+    #[serde(skip)]
+    pub written: Arc<Written>,
 }
 
 impl Pipeline {
     /// Whether the answer of a segment depends on a source, or may.
     pub fn depends(&self, segment: &str, source: &str) -> bool {
         terms::depends(&self.segments, segment, source)
+    }
+
+    /// Whose data the answer of a segment depends on, or may.
+    pub fn parties(&self, segment: &str) -> BTreeSet<Party> {
+        let sources = self.sources.iter().filter(|source| self.depends(segment, &source.name));
+        sources.map(|source| source.party).collect()
     }
 
     /// The `ttl` of each source that a segment reads itself, or may, as far as they have one; microseconds.
@@ -254,7 +269,7 @@ pub enum Purpose {
 }
 
 /// Whose data it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     /// Collected by the operator.

@@ -88,7 +88,7 @@ fn with_article(kind: Kind) -> String {
 }
 
 /// A plugin's problem at its place in the file.
-fn placed(config: &Node, fault: Fault, path: &str) -> Problem {
+pub(super) fn placed(config: &Node, fault: Fault, path: &str) -> Problem {
     let node = config.at(&fault.path);
     let span = match (&node.value, fault.range) {
         (Value::Text(text), Some((start, end))) => text.place(start, end),

@@ -2,16 +2,18 @@
 //! applied, evaluates what is new on the stored profiles, and writes nothing: the changes that evaluation gathers are
 //! dropped. Rows that wait at the sources are not part of it.
 
+mod check;
 mod id;
 mod warnings;
 
+pub use check::check;
 pub use id::Id;
 pub use warnings::Warning;
 
 use crate::{
     Result,
     activate::{self, Outlook},
-    config::{Destination, Pipeline},
+    config::{Destination, Party, Pipeline},
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::{
@@ -104,6 +106,8 @@ pub struct DestinationPlan {
     pub destination: String,
     /// Changes or everything.
     pub mode: Mode,
+    /// Whose data its audiences depend on, or may.
+    pub parties: BTreeSet<Party>,
     /// Rows of a delivery that waits and is sent first.
     pub waiting: u64,
     /// Audiences; none without a store.
@@ -157,7 +161,7 @@ pub fn make(pipeline: &Pipeline, registry: &Registry, as_of_us: Option<i64>) -> 
         warnings.extend(warnings::of_sizes(destination, &audiences));
         let waiting = activate::pending(&store, &destination.name)?;
         let waiting = waiting.iter().flat_map(|w| &w.delivery.segments).map(|s| s.adds + s.removes).sum();
-        destinations.push(planned(destination, waiting, Some(audiences)));
+        destinations.push(planned(pipeline, destination, waiting, Some(audiences)));
     }
     Ok(Plan {
         plan_id,
@@ -188,7 +192,7 @@ fn without_store(
         commits: None,
         as_of: None,
         segments: segments.collect(),
-        destinations: pipeline.destinations.iter().map(|d| planned(d, 0, None)).collect(),
+        destinations: pipeline.destinations.iter().map(|d| planned(pipeline, d, 0, None)).collect(),
         warnings,
     })
 }
@@ -281,6 +285,13 @@ fn segment(
     }
 }
 
-fn planned(destination: &Destination, waiting: u64, audiences: Option<Vec<Outlook>>) -> DestinationPlan {
-    DestinationPlan { destination: destination.name.clone(), mode: destination.mode, waiting, audiences }
+fn planned(
+    pipeline: &Pipeline,
+    destination: &Destination,
+    waiting: u64,
+    audiences: Option<Vec<Outlook>>,
+) -> DestinationPlan {
+    let parties = destination.segments.iter().flat_map(|segment| pipeline.parties(segment)).collect();
+    let (name, mode) = (destination.name.clone(), destination.mode);
+    DestinationPlan { destination: name, mode, parties, waiting, audiences }
 }

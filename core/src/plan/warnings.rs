@@ -1,13 +1,14 @@
 //! What an operator should look at before a run: sources that nothing comes through, audiences that nobody gets.
 
 use crate::{
-    Result,
+    Error, Result,
     activate::{Delivered, Outlook},
-    config::{ConsentDefault, Destination, Pipeline},
+    config::{ConsentDefault, Destination, Party, Pipeline, Source},
     plugin::registry::Registry,
     step::{intake::Bound, schema},
     store::{Store, tables},
 };
+use arrow::datatypes::{Schema, SchemaRef};
 use kindred_plugin_api::columns::CONSENT;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 /// One thing to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Warning {
-    /// For machines: `no-consent-basis`, `source-unknown`, `ttl-beyond-retention`, `segment-unused`, `below-minimum`,
+    /// For machines: `no-consent-basis`, `source-unknown`, `store-unknown`, `column-unsure`, `bought-for-ever`, `ttl-beyond-retention`, `segment-unused`, `below-minimum`,
     /// `destination-gone`.
     pub code: &'static str,
     /// For people.
@@ -24,7 +25,7 @@ pub struct Warning {
     pub help: String,
 }
 
-fn warning(code: &'static str, message: String, help: &str) -> Warning {
+pub(super) fn warning(code: &'static str, message: String, help: &str) -> Warning {
     Warning { code, message, help: help.to_owned() }
 }
 
@@ -36,43 +37,68 @@ pub(super) fn of_sources(
 ) -> Vec<Warning> {
     let mut found = Vec::new();
     for source in &pipeline.sources {
-        let position =
-            store.as_ref().and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
-        let schema = schema::schema(pipeline, registry, source, position.map(|p| p.to_vec()));
+        let schema = ask(pipeline, registry, source, store.as_deref());
         let bound = schema.and_then(|schema| {
             if let Some(store) = store.as_deref_mut() {
                 Bound::new(store, source, &schema, &pipeline.raw_identifiers)?;
             }
             Ok(schema)
         });
-        match bound {
-            Ok(schema) if source.consent == ConsentDefault::Required && schema.index_of(CONSENT).is_err() => {
-                found.push(warning(
-                    "no-consent-basis",
-                    format!(
-                        "source `{}` has no consent column and nobody vouches for it: no row of it reaches {}",
-                        source.name,
-                        destinations(pipeline),
-                    ),
-                    "map a consent column, or set `consent = \"granted\"` where you hold everyone's grant",
-                ));
-            }
-            Ok(_) => {}
-            Err(error) => found.push(warning(
-                "source-unknown",
-                format!("source `{}` does not tell what it brings: {error}", source.name),
-                "a run would stop here; its consent and its new columns are not part of this plan",
-            )),
-        }
+        found.extend(match bound {
+            Ok(schema) => without_basis(pipeline, source, &schema),
+            Err(error) => Some(silent(source, &error)),
+        });
     }
     found
 }
 
-fn destinations(pipeline: &Pipeline) -> String {
-    match &pipeline.destinations[..] {
-        [] => "a profile".to_owned(),
-        all => all.iter().map(|d| format!("`{}`", d.name)).collect::<Vec<_>>().join(", "),
-    }
+/// What a source would bring, where it goes on in a store.
+pub(super) fn ask(
+    pipeline: &Pipeline,
+    registry: &Registry,
+    source: &Source,
+    store: Option<&Store>,
+) -> Result<SchemaRef> {
+    let position = store.and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
+    schema::schema(pipeline, registry, source, position.map(|p| p.to_vec()))
+}
+
+/// Of a source that did not answer.
+pub(super) fn silent(source: &Source, error: &Error) -> Warning {
+    warning(
+        "source-unknown",
+        format!("source `{}` does not tell what it brings: {error}", source.name),
+        "a run would stop here; its consent and its new columns are not part of this",
+    )
+}
+
+/// Of a source that nobody's consent comes with.
+pub(super) fn without_basis(pipeline: &Pipeline, source: &Source, schema: &Schema) -> Option<Warning> {
+    let without = source.consent == ConsentDefault::Required && schema.index_of(CONSENT).is_err();
+    without.then(|| {
+        let destinations = destinations(pipeline, source);
+        let message = format!(
+            "source `{}` has no consent column and nobody vouches for it: no row of it reaches {destinations}",
+            source.name
+        );
+        let help = "map a consent column, or set `consent = \"granted\"` where you hold everyone's grant";
+        warning("no-consent-basis", message, help)
+    })
+}
+
+/// The destinations that get something which a source makes of profiles.
+fn destinations(pipeline: &Pipeline, source: &Source) -> String {
+    let depends = |destination: &&Destination| {
+        destination.segments.iter().any(|segment| pipeline.depends(segment, &source.name))
+    };
+    let names: Vec<String> =
+        pipeline.destinations.iter().filter(depends).map(|d| format!("`{}`", d.name)).collect();
+    if names.is_empty() { "a profile".to_owned() } else { names.join(", ") }
+}
+
+/// Whether there may be columns that nobody told.
+pub(super) fn hides_columns(warning: &Warning) -> bool {
+    ["source-unknown", "store-unknown"].contains(&warning.code)
 }
 
 /// Segments that go nowhere.
@@ -89,10 +115,15 @@ pub(super) fn of_segments(pipeline: &Pipeline) -> Vec<Warning> {
         .collect()
 }
 
-/// Sources that are to count longer than events are kept.
+/// Bought data that counts for ever, and sources that are to count longer than events are kept.
 pub(super) fn of_ages(pipeline: &Pipeline) -> Vec<Warning> {
+    let bought = pipeline.sources.iter().filter(|source| source.party == Party::Third);
+    let for_ever = bought.filter(|source| source.ttl_us.is_none()).map(|source| {
+        let message = format!("source `{}` is of a third party and has no ttl", source.name);
+        warning("bought-for-ever", message, "set `ttl` to how long its vendor says that it holds")
+    });
     let long = pipeline.sources.iter().filter(|source| source.ttl_us > Some(pipeline.retention_us));
-    long.map(|source| {
+    let long = long.map(|source| {
         let name = &source.name;
         let message =
             format!("the ttl of source `{name}` is longer than `pipeline.retention`, which its events go by");
@@ -101,8 +132,8 @@ pub(super) fn of_ages(pipeline: &Pipeline) -> Vec<Warning> {
             message,
             "only its attributes count for so long: shorten it, or keep events longer",
         )
-    })
-    .collect()
+    });
+    for_ever.chain(long).collect()
 }
 
 /// Audiences that are too small to be sent.

@@ -3,6 +3,7 @@
 //! The number is looked up on every call and is never a pointer, so a plugin that calls after its instance was closed
 //! reaches nothing.
 
+use super::metrics;
 use kindred_plugin_api::{
     Fault,
     abi::{
@@ -21,6 +22,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
+
+/// A metric that adds up, and a level of the log, as the boundary numbers them.
+const COUNTER: u8 = 0;
+const WARNING: u8 = 2;
 
 /// One open instance, seen from the host.
 #[derive(Debug)]
@@ -104,7 +109,12 @@ extern "C" fn log(ctx: u64, level: u8, message: RStr<'_>) {
     }
 }
 
-extern "C" fn metric(_ctx: u64, _kind: u8, _name: RStr<'_>, _value: f64) {}
+extern "C" fn metric(ctx: u64, kind: u8, name: RStr<'_>, value: f64) {
+    let Some(instance) = instance(ctx) else { return };
+    if let Some(why) = metrics::take(&instance.name, name.as_str(), kind == COUNTER, value) {
+        crate::log::plugin(WARNING, &instance.name, &why);
+    }
+}
 
 extern "C" fn cancelled(ctx: u64) -> bool {
     instance(ctx).is_none_or(|i| i.cancelled.load(Ordering::Acquire))

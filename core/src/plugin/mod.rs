@@ -5,11 +5,13 @@ mod handle;
 mod host;
 pub mod library;
 pub mod lock;
+mod metrics;
 pub mod registry;
 mod worker;
 
 pub use handle::{DestinationHandle, EnrichmentHandle, Polled, SegmentationHandle, SourceHandle};
 pub use host::{Canceller, Lease, cancel_all};
+pub use metrics::{Metric, metrics};
 pub use worker::{Reply, Worker};
 
 use kindred_plugin_api::{

@@ -7,7 +7,8 @@ use super::{
     pass::Fitted,
 };
 use crate::{
-    Error, Result, config,
+    Error, Result,
+    config::{self, Problem, Written},
     plugin::{self, Opening, Plugin, SegmentationHandle, Worker, registry::Registry},
     profile::batch,
     store::{Store, widths::Width},
@@ -187,13 +188,22 @@ impl Group {
     }
 }
 
+/// What a plugin finds wrong with its segments, at its place in the file; the error as it is where that has none.
+fn in_file(written: &Written, names: &[String], error: Error) -> Result<Vec<Problem>> {
+    let found = match &error {
+        Error::Plugin { fault, .. } => written.in_segments(names, &fault.problems),
+        _ => None,
+    };
+    found.ok_or(error)
+}
+
 /// How wide the whole numbers of event columns are.
 pub type Widths = BTreeMap<String, Width>;
 
 /// Opens all groups, lowest level first. `state` gives the stored model of a group by name and definition.
 ///
 /// # Errors
-/// When a plugin refuses its segments; the message names the segment.
+/// When plugins refuse segments; [`Error::Refused`] says of all of them where.
 pub fn open(
     pipeline: &config::Pipeline,
     registry: &Registry,
@@ -202,7 +212,7 @@ pub fn open(
     state: impl Fn(&str, u64) -> Result<Option<Vec<u8>>>,
 ) -> Result<Vec<Group>> {
     let catalog = batch::catalog(store, pipeline.segments.iter().map(|s| s.name.as_str()));
-    let mut groups = Vec::new();
+    let (mut groups, mut refused) = (Vec::new(), Vec::new());
     let (drafts, definitions) = drafts(pipeline, registry)?;
     for draft in drafts {
         let is_model = draft.plugin.manifest.can("model");
@@ -229,7 +239,13 @@ pub fn open(
         };
         let catalog = shown(&draft.plugin, &catalog, store, widths);
         let maker = Maker { plugin: draft.plugin, base_dir: pipeline.base_dir.clone(), catalog };
-        let Ready { worker, schema, look_back_us } = maker.ready(&name, &origin)?;
+        let Ready { worker, schema, look_back_us } = match maker.ready(&name, &origin) {
+            Ok(ready) => ready,
+            Err(error) => {
+                refused.extend(in_file(&pipeline.written, &names, error)?);
+                continue;
+            }
+        };
         let others = Vec::new();
         groups.push(Group {
             name,
@@ -246,7 +262,10 @@ pub fn open(
             maker,
         });
     }
-    Ok(groups)
+    match refused.is_empty() {
+        true => Ok(groups),
+        false => Err(Error::Refused(Box::new(pipeline.written.problems(refused)))),
+    }
 }
 
 /// Opens an instance on a thread of its own and asks it what it reads; it is not bound yet.

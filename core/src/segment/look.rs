@@ -46,7 +46,8 @@ impl Segments {
         Ok(())
     }
 
-    /// The same without models, which stay as they were last committed.
+    /// The same without models, which stay as they were last committed. Answers the earliest time at which something can
+    /// change for one of the profiles.
     ///
     /// # Errors
     /// When a plugin or the store fails.
@@ -55,7 +56,7 @@ impl Segments {
         store: &mut Store,
         profiles: &RoaringBitmap,
         moment: &Moment,
-    ) -> Result<()> {
+    ) -> Result<Option<i64>> {
         self.refresh(store)?;
         let mut pass = Pass::over(profiles);
         for at in 0..self.groups.len() {
@@ -63,7 +64,7 @@ impl Segments {
                 self.run(store, at, (&mut pass, true), moment)?;
             }
         }
-        Ok(())
+        Ok(pass.due().filter_map(|(_, due_us)| due_us).min())
     }
 
     /// Evaluates one profile in one segment. Segments of other plugins that the definition refers to count as they are

@@ -7,6 +7,7 @@ mod answer;
 pub mod applied;
 mod backfill;
 mod draft;
+pub mod due;
 pub mod engine;
 pub mod group;
 mod look;

@@ -12,6 +12,7 @@ mod api;
 mod ask;
 mod deliveries;
 mod status;
+mod told;
 mod view;
 
 use crate::{

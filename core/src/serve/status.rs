@@ -1,6 +1,6 @@
 //! How the server is doing: health for who watches it, figures for Prometheus. Names and counts, never an identifier.
 
-use super::view::View;
+use super::{told::Told, view::View};
 use crate::{
     clock,
     step::{Run, Tended},
@@ -206,6 +206,7 @@ fn raise(counters: &Counters, labels: Labels, total: u64) {
 
 impl Figures {
     fn new(registry: &mut Registry) -> Self {
+        registry.register_collector(Box::new(Told));
         let figures = Self {
             rows: Counters::default(),
             backlog: Gauge::default(),

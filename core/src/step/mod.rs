@@ -45,6 +45,8 @@ use std::{
 use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
 
 const WAITING: &str = "waiting-for-evaluation";
+/// Receipts of a destination that a summary has, the latest ones.
+const RECEIPTS: usize = 1000;
 
 /// Told how far a run is.
 pub trait Observer {
@@ -277,6 +279,11 @@ impl<'a> Run<'a> {
         let summary: &mut DestinationSummary =
             self.summary.destinations.entry(destination.to_owned()).or_default();
         let Some(sent) = sent else { return };
+        for (segment, adds) in sent.adds.iter().filter(|(_, adds)| **adds > 0) {
+            for party in self.pipeline.parties(segment) {
+                *summary.parties.entry(party).or_default() += adds;
+            }
+        }
         for source in &self.pipeline.sources {
             let Some(price) = &source.price else { continue };
             let used = sent.adds.iter().filter(|(segment, _)| self.pipeline.depends(segment, &source.name));
@@ -293,6 +300,9 @@ impl<'a> Run<'a> {
         summary.delivered += sent.rows;
         summary.rejected += sent.rejected;
         summary.receipts.extend(sent.receipts);
+        // A server delivers without an end.
+        let old = summary.receipts.len().saturating_sub(RECEIPTS);
+        summary.receipts.drain(..old);
         summary.pending = sent.pending;
     }
 
@@ -348,7 +358,8 @@ fn start(
 pub fn moment(pipeline: &Pipeline, store: &Store) -> Moment {
     let as_of_us = match pipeline.clock {
         Clock::Fixed(time) => time,
-        Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us,
+        // An event from the future does not move everybody there.
+        Clock::Events if store.totals.latest_us > i64::MIN => store.totals.latest_us.min(clock::now_us()),
         Clock::Wall | Clock::Events => clock::now_us(),
     };
     let mut moment = Moment::of(pipeline, as_of_us);

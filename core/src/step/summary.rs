@@ -1,5 +1,6 @@
 //! What a run did, for people and for machines.
 
+use crate::config::Party;
 use kindred_plugin_api::Report;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -76,6 +77,8 @@ pub struct DestinationSummary {
     pub receipts: Vec<String>,
     /// What the deliveries used of bought data, by source.
     pub costs: BTreeMap<String, Cost>,
+    /// Members that were delivered in audiences which depend on data of a party, or may, by party.
+    pub parties: BTreeMap<Party, u64>,
     /// Why a delivery is still pending.
     pub pending: Option<String>,
 }

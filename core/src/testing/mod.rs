@@ -111,7 +111,7 @@ fn segments(pipeline: &Pipeline, registry: &Registry, case: &Case) -> Result<Vec
 
 /// For a store that nobody needs afterwards: in memory where the system has such a place and nobody named another,
 /// because a store waits for its disk.
-fn folder() -> Result<TempDir> {
+pub(crate) fn folder() -> Result<TempDir> {
     let memory = Path::new("/dev/shm");
     if std::env::var_os("TMPDIR").is_none()
         && let Ok(folder) = tempfile::tempdir_in(memory)

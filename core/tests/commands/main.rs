@@ -1,5 +1,5 @@
 //! The commands that look before they leap, and those that look back, through the binary: `plan`, `run --plan-id`,
-//! `test`, `explain`, `segments`.
+//! `test`, `explain`, `segments`, and `check` where it asks for columns.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod check;
 mod dead_letters;
 mod explain;
 mod plan;

@@ -56,6 +56,65 @@ fn sizes_are_kept_over_the_last_commits_that_changed_them() {
     assert!(text.contains('█') && text.contains("2026-02-04 00:00"), "{text}");
 }
 
+/// Who would enter has no place among the members, and each segment has times of its own.
+#[test]
+fn the_next_change_is_that_of_the_segment() {
+    let text = PIPELINE.replace(
+        "[segments.leavers]",
+        "[segments.away]\nrule = \"days_since(event = 'view') > 60\"\n\n[segments.leavers]",
+    );
+    let shop = Shop::new(&text);
+    let views = [
+        ("c1", "view", "2026-01-05T00:00:00Z"),
+        ("c2", "view", "2026-01-20T00:00:00Z"),
+        ("c3", "leave", "2026-01-21T00:00:00Z"),
+    ];
+    shop.log("1", &views);
+    shop.json(&["run", "pipeline.toml"]);
+    let found = shop.json(&["segments", "pipeline.toml"]);
+    let due = |name: &str| of(&found, name)["next_due"].clone();
+    assert_eq!(due("lookers"), "2026-02-04T00:00:00Z", "the first view is out of its window");
+    assert_eq!(of(&found, "away")["size"], 0);
+    let away = due("away").as_str().unwrap().to_owned();
+    assert!(away.starts_with("2026-03-06"), "the first one will have been away for 60 days: {away}");
+    // Events are kept for 395 days.
+    assert_eq!(due("leavers"), "2027-02-20T00:00:00Z");
+    let (text, _) = shop.text(&["segments", "pipeline.toml"]);
+    assert!(text.contains("2026-03-06 00:00"), "{text}");
+}
+
+/// Years that no calendar of ours has yet, or had: neither moves anybody else.
+#[test]
+fn events_of_the_years_1_and_9999() {
+    let shop = Shop::new(&PIPELINE.replace("step_rows = 1", "step_rows = 2"));
+    shop.log(
+        "1",
+        &[
+            ("c1", "view", "0001-01-01T00:00:00Z"),
+            ("c2", "view", "9999-12-31T23:59:59Z"),
+            ("c3", "view", "2026-01-05T00:00:00Z"),
+            ("c4", "leave", "2026-01-04T00:00:00Z"),
+        ],
+    );
+    let run = shop.json(&["run", "pipeline.toml"]);
+    let read = &run["sources"]["web"];
+    assert_eq!(
+        (&read["read"], &read["events"], &read["rejected"]),
+        (&4.into(), &4.into(), &0.into()),
+        "{run}"
+    );
+    let members = |segment: &str| shop.json(&["segments", "pipeline.toml", "--members", segment]);
+    assert_eq!(members("leavers"), serde_json::json!([{"namespace": "cookie", "value": "c4"}]));
+    for who in ["cookie:c1", "cookie:c2"] {
+        let why = shop.json(&["explain", "pipeline.toml", "lookers", who]);
+        assert_eq!(why["member"], false, "{why}");
+    }
+    // In its own time the other one counts, too.
+    let then =
+        shop.json(&["explain", "pipeline.toml", "lookers", "cookie:c2", "--as-of", "9999-12-31T23:59:59Z"]);
+    assert_eq!(then["member"], true, "{then}");
+}
+
 #[test]
 fn definitions_are_fresh_stale_or_new() {
     let shop = Shop::new(PIPELINE);

@@ -138,6 +138,9 @@ fn what_a_delivery_used_of_bought_data_is_counted() {
     let cost = json!({"panel": {"members": 90, "amount": "0.225", "currency": "EUR"}});
     assert_eq!(summary["destinations"]["mail"]["costs"], cost, "{summary}");
     assert_eq!(summary["destinations"]["dsp"]["costs"], json!({}));
+    // Of `seen` nobody knows whose it is; `visitors` has 60.
+    assert_eq!(summary["destinations"]["mail"]["parties"], json!({"first": 150, "third": 90}), "{summary}");
+    assert_eq!(summary["destinations"]["dsp"]["parties"], json!({"first": 60}));
     let receipts = json!(summary["destinations"]["mail"]["receipts"]).to_string();
     assert!(receipts.contains("90 members with data of `panel`: 0.225 EUR"), "{receipts}");
     // Nothing more is delivered, so nothing more is used.
