@@ -1,16 +1,16 @@
 //! One attribute of all profiles, by number.
 
-use super::{Value, base::Cells};
+use super::{Value, base::Cells, numbers::Numbers};
 use crate::{
     Result,
     store::columns::{ColumnType, Dictionary},
 };
 use arrow::{
     array::{
-        Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, TimestampMicrosecondArray,
-        UInt32Array,
+        Array, ArrayRef, BooleanArray, BooleanBufferBuilder, DictionaryArray, Float64Array, Int64Array,
+        TimestampMicrosecondArray, UInt32Array,
     },
-    buffer::{BooleanBuffer, NullBuffer},
+    buffer::{BooleanBuffer, Buffer, NullBuffer},
     datatypes::UInt32Type,
 };
 use serde::Deserialize;
@@ -24,17 +24,6 @@ pub(super) enum CellRef<'a> {
     Decimal(f64),
     Boolean(bool),
     Time(i64),
-}
-
-/// As bits, eight at a time: a multiplication brings the lowest bit of each byte into the highest byte.
-fn bits(values: &[bool]) -> BooleanBuffer {
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let byte = |eight: [bool; 8]| (u64::from_le_bytes(eight.map(u8::from)).wrapping_mul(GATHER) >> 56) as u8;
-    let (eights, rest) = values.as_chunks::<8>();
-    let mut last = [false; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let bytes: Vec<u8> = eights.iter().chain([&last]).map(|eight| byte(*eight)).collect();
-    BooleanBuffer::new(bytes.into(), 0, values.len())
 }
 
 impl<'a> CellRef<'a> {
@@ -54,20 +43,34 @@ impl<'a> CellRef<'a> {
 pub(super) struct Column {
     kind: ColumnType,
     /// Integers and times as they are, decimals by their bits, booleans as 0 and 1, text by code.
-    cells: Vec<i64>,
-    present: Vec<bool>,
+    cells: Numbers,
+    /// Of as many profiles.
+    present: BooleanBufferBuilder,
     texts: Dictionary,
 }
 
 impl Column {
     pub(super) fn new(kind: ColumnType) -> Self {
-        Self { kind, cells: Vec::new(), present: Vec::new(), texts: Dictionary::default() }
+        let present = BooleanBufferBuilder::new(0);
+        Self { kind, cells: Numbers::default(), present, texts: Dictionary::default() }
     }
 
     pub(super) fn clear(&mut self, row: usize) {
-        if let Some(present) = self.present.get_mut(row) {
-            *present = false;
+        if row < self.present.len() {
+            self.present.set_bit(row, false);
         }
+    }
+
+    /// Makes room for so many profiles.
+    fn reach(&mut self, rows: usize) {
+        if self.cells.len() < rows {
+            self.cells.resize(rows);
+            self.present.resize(rows);
+        }
+    }
+
+    fn get(&self, row: usize) -> Option<i64> {
+        (row < self.present.len() && self.present.get_bit(row)).then(|| self.cells.get(row))
     }
 
     /// Takes over what the file has of profiles that are as they are there.
@@ -76,25 +79,20 @@ impl Column {
             return;
         }
         let codes: Vec<i64> = cells.texts.iter().map(|text| i64::from(self.texts.code(text))).collect();
-        let rows = self.cells.len().max(based.len());
-        self.cells.resize(rows, 0);
-        self.present.resize(rows, false);
+        self.reach(based.len());
         for (row, _) in based.iter().enumerate().filter(|(row, based)| **based && cells.values.is_valid(*row))
         {
             let value = cells.values.value(row);
             let code = || usize::try_from(value).ok().and_then(|at| codes.get(at)).copied();
             let cell = if self.kind == ColumnType::Text { code() } else { Some(value) };
-            self.present[row] = cell.is_some();
-            self.cells[row] = cell.unwrap_or_default();
+            self.present.set_bit(row, cell.is_some());
+            self.cells.set(row, cell.unwrap_or_default());
         }
     }
 
     /// The first profiles, for a file.
     pub(super) fn cells(&self, rows: usize) -> Cells {
-        let own = rows.min(self.cells.len());
-        let present = BooleanBuffer::collect_bool(rows, |row| row < own && self.present[row]);
-        let values = (0..rows).map(|row| if row < own { self.cells[row] } else { 0 });
-        let values = Int64Array::new(values.collect(), Some(NullBuffer::new(present)));
+        let values = (0..rows).map(|row| self.get(row)).collect();
         Cells { kind: self.kind, values, texts: self.texts.texts().map(str::to_owned).collect() }
     }
 
@@ -109,34 +107,32 @@ impl Column {
             (ColumnType::Time, CellRef::Time(time)) => time,
             _ => return,
         };
-        if self.cells.len() <= row {
-            self.cells.resize(row + 1, 0);
-            self.present.resize(row + 1, false);
-        }
-        self.cells[row] = cell;
-        self.present[row] = true;
+        self.reach(row + 1);
+        self.cells.set(row, cell);
+        self.present.set_bit(row, true);
     }
 
     /// Profiles whose numbers follow each other: most batches of a pass.
     fn show_neighbours(&self, rows: Range<usize>) -> Result<ArrayRef> {
-        let (cells, present) = (&self.cells[rows.clone()], &self.present[rows]);
-        let nulls = Some(NullBuffer::new(bits(present))).filter(|nulls| nulls.null_count() > 0);
+        let bytes = &self.present.as_slice()[rows.start / 8..rows.end.div_ceil(8)];
+        let present = BooleanBuffer::new(Buffer::from(bytes), rows.start % 8, rows.len());
+        let nulls = Some(NullBuffer::new(present)).filter(|nulls| nulls.null_count() > 0);
+        let cells = &self.cells;
         Ok(match self.kind {
             ColumnType::Text => {
-                let codes = UInt32Array::new(cells.iter().map(|code| *code as u32).collect(), nulls);
+                let codes = UInt32Array::new(cells.map(rows, |code| code as u32).into(), nulls);
                 Arc::new(DictionaryArray::<UInt32Type>::try_new(codes, self.texts.array())?)
             }
-            ColumnType::Integer => Arc::new(Int64Array::new(cells.to_vec().into(), nulls)),
+            ColumnType::Integer => Arc::new(Int64Array::new(cells.map(rows, |number| number).into(), nulls)),
             ColumnType::Decimal => {
-                let values = cells.iter().map(|bits| f64::from_bits(bits.cast_unsigned()));
-                Arc::new(Float64Array::new(values.collect(), nulls))
+                let values = cells.map(rows, |bits| f64::from_bits(bits.cast_unsigned()));
+                Arc::new(Float64Array::new(values.into(), nulls))
             }
             ColumnType::Boolean => {
-                let values = BooleanBuffer::collect_bool(cells.len(), |row| cells[row] != 0);
-                Arc::new(BooleanArray::new(values, nulls))
+                Arc::new(BooleanArray::new(cells.map(rows, |flag| flag != 0).into(), nulls))
             }
             ColumnType::Time => {
-                let values = TimestampMicrosecondArray::new(cells.to_vec().into(), nulls);
+                let values = TimestampMicrosecondArray::new(cells.map(rows, |time| time).into(), nulls);
                 Arc::new(values.with_timezone("+00:00"))
             }
         })
@@ -150,11 +146,7 @@ impl Column {
         {
             return self.show_neighbours(first..last + 1);
         }
-        let (cells, present) = (&self.cells, &self.present);
-        let found = profiles.iter().map(|profile| {
-            let row = *profile as usize;
-            present.get(row).is_some_and(|present| *present).then(|| cells[row])
-        });
+        let found = profiles.iter().map(|profile| self.get(*profile as usize));
         Ok(match self.kind {
             ColumnType::Text => {
                 let codes = UInt32Array::from_iter(found.map(|cell| cell.map(|code| code as u32)));
@@ -169,17 +161,5 @@ impl Column {
             }
             ColumnType::Time => Arc::new(TimestampMicrosecondArray::from_iter(found).with_timezone("+00:00")),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    proptest::proptest! {
-        #[test]
-        fn bits_are_the_values(values in proptest::collection::vec(proptest::bool::ANY, 0..200)) {
-            proptest::prop_assert_eq!(bits(&values).iter().collect::<Vec<_>>(), values);
-        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod base;
 pub mod batch;
 mod column;
+mod numbers;
 mod record;
 mod renewed;
 mod table;
