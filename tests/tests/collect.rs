@@ -31,9 +31,11 @@ fn rows(server: &Server, outcome: &str) -> u64 {
     line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
+/// `KINDRED_KILLS=50` asks for as many, which take a second each.
 #[test]
 fn what_was_acknowledged_survives_being_killed() {
-    let rounds = std::env::var("KINDRED_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let rounds: u64 =
+        std::env::var("KINDRED_KILLS").map_or(20, |kills| kills.parse().expect("a number of kills"));
     let (sandbox, port) = sandbox();
     let (mut acknowledged, next) = (BTreeSet::new(), Arc::new(AtomicU64::new(0)));
     for round in 0..rounds {
