@@ -47,11 +47,14 @@ key = "a key of the shop, long"
 scopes = ["profile", "bulk", "changes", "explain"]
 "#;
 
-/// The event that the segment asks for, from somebody who denies.
+/// The event that the segment asks for, from somebody who denies: in a word of the shop's own, or because the law applies
+/// and no consent is shown.
 fn denied(who: &str, round: usize) -> Value {
     let mut event = event(&format!("{who}-{round}"), 1);
     event["anonymousId"] = who.into();
-    event["context"] = json!({"consent": {"status": "denied"}});
+    let by_status = who.ends_with(['0', '2', '4']);
+    event["context"] =
+        json!({"consent": if by_status { json!({"status": "denied"}) } else { json!({"gdpr": 1}) }});
     event
 }
 
