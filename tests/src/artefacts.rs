@@ -1,6 +1,7 @@
 //! Artefacts that tests load, built by cargo on first use, once a process. Cargo has released its lock on the target
 //! folder by the time that tests run.
 
+use crate::services::missing;
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -84,7 +85,8 @@ pub fn aborting() -> &'static Path {
     &libraries["kindred_faulty"]
 }
 
-/// A shared object of C, from source and macros; none, and a line on standard error, without a C compiler.
+/// A shared object of C, from source and macros; none, and a line on standard error, without a C compiler. With `CI=true`
+/// that is a failure.
 pub fn c_library(source: &Path, output: &Path, macros: &[(&str, &str)]) -> Option<PathBuf> {
     let mut compiler = Command::new("cc");
     compiler.args(["-shared", "-fPIC", "-o"]).arg(output).arg(source);
@@ -96,10 +98,7 @@ pub fn c_library(source: &Path, output: &Path, macros: &[(&str, &str)]) -> Optio
             assert!(status.success(), "cc cannot build {}", source.display());
             Some(output.to_owned())
         }
-        Err(error) => {
-            eprintln!("SKIPPED: libraries written in C, because there is no C compiler `cc`: {error}");
-            None
-        }
+        Err(error) => missing(&format!("a C compiler `cc` ({error})")),
     }
 }
 

@@ -24,9 +24,7 @@ const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 pub fn python(script: &str) -> Option<Command> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let made = PYTHON.get_or_init(|| {
-        let packages = repository().join("tests/clients/requirements.txt");
-        let packages = packages.to_str().ok_or("the repository's path is not UTF-8")?;
-        environment(&target().join("clients/python"), MODULES, &["-r", packages])
+        environment(&target().join("clients/python"), MODULES, "tests/clients/requirements.txt")
     });
     let python = available(made, &format!("the client {script}"))?;
     let mut command = Command::new(python);

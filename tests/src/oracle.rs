@@ -20,7 +20,7 @@ pub fn answers(script: &str, data: &Path) -> Option<Value> {
 
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let environment = || environment(&target().join("oracle"), "duckdb", &["duckdb>=1.3"]);
+    let environment = || environment(&target().join("oracle"), "duckdb", "tests/oracle/requirements.txt");
     available(PYTHON.get_or_init(environment), "the independent SQL answers").map(PathBuf::as_path)
 }
 
@@ -35,8 +35,9 @@ pub(crate) fn available<'a, T>(found: &'a Result<T, String>, what: &str) -> Opti
         .ok()
 }
 
-/// The Python of a virtual environment that has some modules, made on first use with what pip is told to install.
-pub(crate) fn environment(folder: &Path, modules: &str, install: &[&str]) -> Result<PathBuf, String> {
+/// The Python of a virtual environment that has some modules, made on first use with the packages that a file of the
+/// repository lists.
+pub(crate) fn environment(folder: &Path, modules: &str, packages: &str) -> Result<PathBuf, String> {
     let python = folder.join("bin/python");
     let works = || {
         let import = Command::new(&python).args(["-c", &format!("import {modules}")]).output();
@@ -46,7 +47,8 @@ pub(crate) fn environment(folder: &Path, modules: &str, install: &[&str]) -> Res
         return Ok(python);
     }
     run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(install))?;
+    let mut pip = Command::new(&python);
+    run(pip.args(["-m", "pip", "install", "--quiet", "-r"]).arg(repository().join(packages)))?;
     if works() { Ok(python) } else { Err(format!("{modules} cannot be imported")) }
 }
 

@@ -10,6 +10,7 @@
 use kindred_core::store::Store;
 use kindred_tests::{
     collecting::{Clients, event, post, sandbox, send},
+    disk::Disk,
     sandbox::Sandbox,
     server::Server,
     services,
@@ -18,7 +19,6 @@ use serde_json::Value;
 use std::{
     collections::BTreeSet,
     io::Write,
-    path::Path,
     process::Command,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -31,9 +31,11 @@ fn rows(server: &Server, outcome: &str) -> u64 {
     line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
+/// `KINDRED_KILLS=50` asks for as many, which take a second each.
 #[test]
 fn what_was_acknowledged_survives_being_killed() {
-    let rounds = std::env::var("KINDRED_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let rounds: u64 =
+        std::env::var("KINDRED_KILLS").map_or(20, |kills| kills.parse().expect("a number of kills"));
     let (sandbox, port) = sandbox();
     let (mut acknowledged, next) = (BTreeSet::new(), Arc::new(AtomicU64::new(0)));
     for round in 0..rounds {
@@ -169,13 +171,7 @@ fn nothing_is_acknowledged_once_the_disk_has_failed() {
 fn a_full_disk_is_said_and_got_over() {
     let (sandbox, port) = sandbox();
     let small = sandbox.path("small");
-    std::fs::create_dir(&small).unwrap();
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]).arg(&small).output();
-    if !mount.is_ok_and(|output| output.status.success()) {
-        services::missing::<()>("the right to mount a file system");
-        return;
-    }
-    let _mounted = Mounted(&small);
+    let Some(_mounted) = Disk::mount(&small, "8m") else { return };
     let spool = format!("spool={}", small.join("spool").display());
     let server = Server::start(&sandbox, "pipeline.toml", &["--set", &spool]);
     assert_eq!(send(port, &[event("before", 1)]), 200);
@@ -198,15 +194,5 @@ fn a_full_disk_is_said_and_got_over() {
     let others = [("before", true), ("again", true)].map(|(id, there)| (id.to_owned(), there));
     for (id, there) in acknowledged.chain(others).chain([(format!("full{taken}-0"), false)]) {
         assert_eq!(store.identity.find(&store.tables, "anonymous", &id).unwrap().is_some(), there, "{id}");
-    }
-}
-
-/// Unmounts when dropped.
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        // What stays mounted is seen when the folder cannot be removed.
-        let _ = Command::new("umount").arg("-l").arg(self.0).status();
     }
 }

@@ -6,8 +6,11 @@
     reason = "a test stops at the first surprise"
 )]
 
-use kindred_tests::sandbox::{Sandbox, said};
-use std::{fs, path::Path, process::Command};
+use kindred_tests::{
+    disk::Disk,
+    sandbox::{Sandbox, said},
+};
+use std::{fs, process::Command};
 
 const PIPELINE: &str = r#"
 [pipeline]
@@ -298,17 +301,13 @@ fn files_that_are_missing_empty_or_broken_are_named() {
     assert!(error.contains("nowhere.toml"), "{error}");
 }
 
-/// A disk of 3 MB is full before the logs are read; what was committed stays, and with room the run goes on.
+/// A disk of 100 MiB is full before the logs are read; what was committed stays, and with room the run goes on.
 #[test]
 fn a_full_disk_loses_nothing() {
     let sandbox = sandbox(PIPELINE);
     sandbox.write("logs/1.jsonl", log(0..60, 5));
     let disk = sandbox.path("disk");
-    fs::create_dir(&disk).unwrap();
-    if !mounted(&disk, "100m") {
-        eprintln!("SKIPPED: a full disk, because a tmpfs cannot be mounted here");
-        return;
-    }
+    let Some(_mounted) = Disk::mount(&disk, "100m") else { return };
     sandbox.write("pipeline.toml", PIPELINE.replace("store = \"store\"", "store = \"disk/store\""));
     sandbox.json(&["run", "pipeline.toml"]);
     let filler = disk.join("filler");
@@ -326,11 +325,4 @@ fn a_full_disk_loses_nothing() {
     let after = sandbox.json(&["run", "pipeline.toml"]);
     assert_eq!(after["events"], 40_000, "{after}");
     assert_eq!(after["segments"]["lookers"]["size"], 20_000);
-    let _ = Command::new("umount").arg(&disk).status();
-}
-
-fn mounted(folder: &Path, size: &str) -> bool {
-    let options = format!("size={size}");
-    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
-    mount.is_ok_and(|output| output.status.success())
 }

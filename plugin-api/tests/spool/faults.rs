@@ -9,12 +9,11 @@ struct Run {
     folder: tempfile::TempDir,
 }
 
-/// Runs the child under strace; none, with a line that says so, where that is not possible.
+/// Runs the child under strace; none, with a line that says so, where that is not possible. With `CI=true` that is a failure.
 fn run(inject: &[&str]) -> Option<Run> {
     let able = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     if !able.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: strace is not installed or may not trace");
-        return None;
+        return crate::missing("strace, installed and allowed to trace,");
     }
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");

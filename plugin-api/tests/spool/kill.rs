@@ -33,7 +33,7 @@ fn kill(mut child: Child, after: Duration) -> String {
 
 #[test]
 fn acknowledged_records_survive() {
-    let rounds = std::env::var("SPOOL_KILLS").map_or(20, |n| n.parse().unwrap());
+    let rounds = std::env::var("SPOOL_KILLS").map_or(50, |n| n.parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let (mut expected, mut seen, mut after) = (BTreeSet::new(), BTreeSet::new(), None);
     let mut torn = 0;

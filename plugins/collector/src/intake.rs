@@ -86,9 +86,9 @@ impl<'a> Intake<'a> {
             self.push(&consent, payload);
         } else {
             self.denied += 1;
-            // Who says nothing takes nothing back.
-            let said = consent.version != SILENCE;
-            if let Some(who) = payload.denied(self.envelope.cookie.is_some()).filter(|_| said) {
+            // Who says nothing takes nothing back; a status says something where there is no other signal, too.
+            let speaks = consent.version != SILENCE || said.as_ref().is_some_and(|own| own.status.is_some());
+            if let Some(who) = payload.denied(self.envelope.cookie.is_some()).filter(|_| speaks) {
                 let last = self.envelope.items.last().map(|item| &item.payload);
                 // Most events of a batch are of one visitor.
                 if last != Some(&who) {

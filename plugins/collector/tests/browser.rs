@@ -91,6 +91,26 @@ fn consent_decides_on_each_event_of_a_batch_and_travels_with_it() {
 }
 
 #[test]
+fn a_status_takes_consent_back_where_no_signal_is_needed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let event = |id: &str, consent: &str| {
+        format!(r#"{{"type":"page","messageId":"{id}","anonymousId":"a","context":{{"consent":{consent}}}}}"#)
+    };
+    let (silent, denied) = (event("silent", "{}"), event("denied", r#"{"status":"denied"}"#));
+    let body = format!(r#"{{"writeKey":"wk_shop_1","batch":[{silent},{denied}]}}"#);
+    assert_eq!(server.post("/v1/batch", &[], &body).status, 200);
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event"), ["page_view", "∅"]);
+    assert_eq!(texts(&batch, "consent"), ["granted", "denied"]);
+    assert_eq!(texts(&batch, "id.anonymous"), ["a"; 2]);
+    // Who is silent takes nothing back, also where that is not enough to be stored.
+    let body = format!(r#"{{"writeKey":"wk_strict_1","batch":[{}]}}"#, event("nothing", "{}"));
+    assert_eq!(server.post("/v1/batch", &[], &body).status, 200);
+    assert!(server.rows().0.is_empty());
+}
+
+#[test]
 fn a_known_visitor_who_withdraws_consent_is_told_and_loses_the_cookie() {
     let dir = tempfile::tempdir().unwrap();
     let mut server = start(dir.path());

@@ -13,6 +13,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const DATABASE: &str = "host=127.0.0.1 port=5432 dbname=test user=postgres";
 
+/// Says that a test is skipped; with `CI=true` it fails.
+fn missing<T>(what: &str) -> Option<T> {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "{what} is missing");
+    eprintln!("SKIPPED: {what} is missing");
+    None
+}
+
 /// A schema of the test's own, dropped at its end.
 struct Schema {
     name: String,
@@ -22,10 +29,9 @@ struct Schema {
 impl Schema {
     fn new(name: &str) -> Option<Self> {
         let name = format!("kindred_{name}_{}", std::process::id());
-        let Ok(mut client) = Client::connect(DATABASE, NoTls) else {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "no database at {DATABASE}");
-            eprintln!("skipped: no database at {DATABASE}");
-            return None;
+        let mut client = match Client::connect(DATABASE, NoTls) {
+            Ok(client) => client,
+            Err(error) => return missing(&format!("the database at {DATABASE} ({error})")),
         };
         let make =
             format!("DROP SCHEMA IF EXISTS {name} CASCADE; CREATE SCHEMA {name}; SET search_path = {name}");
@@ -353,7 +359,7 @@ fn an_encrypted_connection_wants_a_certificate_that_it_can_trust() {
     people(&mut schema, 1);
     let encrypts: String = schema.client.query_one("SHOW ssl", &[]).unwrap().get(0);
     if encrypts != "on" {
-        eprintln!("skipped: the database does not encrypt");
+        missing::<()>("`ssl = on` of the database");
         return;
     }
     let connection = format!("{DATABASE} sslmode=require");

@@ -1,4 +1,4 @@
-//! Workers killed at random moments. `KINDRED_KILLS=50` asks for as many runs.
+//! Workers killed at random moments. `KINDRED_KILLS=10` asks for as many runs.
 
 use crate::processes::{House, Process};
 use kindred_core::log;
@@ -12,7 +12,7 @@ use std::{
 
 /// How many.
 pub(crate) fn runs() -> u32 {
-    std::env::var("KINDRED_KILLS").map_or(10, |runs| runs.parse().expect("a number of runs"))
+    std::env::var("KINDRED_KILLS").map_or(50, |runs| runs.parse().expect("a number of runs"))
 }
 
 /// A share of a run, and one of two workers.

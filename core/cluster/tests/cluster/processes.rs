@@ -97,7 +97,7 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// Events of `profiles` profiles, generated: eleven rules over them, and some who do not consent.
+    /// Events of `profiles` profiles, generated: rules of all kinds over them, and some who do not consent.
     pub(crate) fn generated(profiles: u32, events: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let csv = std::io::BufWriter::new(fs::File::create(dir.path().join("events.csv")).unwrap());
@@ -111,7 +111,13 @@ impl House {
         let all = store.identity.all();
         let denied = all.iter().filter(|profile| !store.profiles.consents(*profile)).count();
         assert!(denied as u64 > all.len() / 50, "some do not consent");
-        let groups = group::open(&pipeline, &registry, &store, &BTreeMap::new(), |_, _| Ok(None)).unwrap();
+        assert!(stored(&store).values().all(|members| !members.is_empty()), "each rule holds for somebody");
+        let groups = group::open(&pipeline, &registry, &store, &BTreeMap::new(), |name, _| {
+            let model: Option<segment::Model> = tables::read(&store.tables.models, name)?;
+            Ok(model.map(|model| model.state))
+        })
+        .unwrap();
+        assert!(groups.iter().any(|group| group.origin.state.is_some()), "some were learnt from everybody");
         Self { dir, pipeline, store, groups }
     }
 
@@ -246,5 +252,10 @@ lapsed.rule = "days_since(event = 'purchase') > 5"
 bookish.rule = "count(category = 'books') * 3 > count(TRUE)"
 first-shoes.rule = "first(category, TRUE) = 'shoes'"
 last-hats.rule = "last(category, event = 'view') = 'hats'"
+decided.rule = "sequence(event = 'view' THEN event = 'cart' THEN event = 'purchase' WITHIN '3 days')"
+this-week.rule = "did(event = 'purchase', 'this week in Europe/Berlin')"
+last-week.rule = "count_distinct_days(TRUE, 'previous week in Europe/Berlin') >= 2"
+top.rule = "percentile(sum(amount, event = 'purchase', '14 days')) >= 90"
+eager.rule = "count(event = 'view') > total(count(event = 'view')) / total(1)"
 nested.rule = "in_segment('buyers') AND NOT in_segment('lapsed') AND consent() = 'granted'"
 "#;
