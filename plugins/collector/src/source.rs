@@ -15,7 +15,7 @@ use arrow::datatypes::SchemaRef;
 use kindred_listening::Serving;
 use kindred_plugin_api::{
     Context, Fault, Poll, Problem, Reject, Result, Rows,
-    spool::{Health, Record},
+    spool::{Health, Position, Record},
 };
 use kindred_reading::{Documents, Filling};
 use std::{
@@ -34,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 20;
 /// Ids whose events are remembered, at about 40 bytes each.
 const RECENT: usize = 200_000;
+
+/// Bytes that such a document mostly has room in.
+const DOCUMENT: usize = 512;
 
 /// The collector's own document of an event, and the event's where there is one.
 type Texts<'a> = (String, Option<Cow<'a, str>>);
@@ -111,7 +114,7 @@ impl Collector {
             (Vec::new(), if self.serving.is_some() { wait } else { Duration::ZERO });
         let documents = Arc::clone(&self.documents);
         let mut filling = documents.fill();
-        let (mut origins, mut rows) = (Vec::new(), 0);
+        let (mut origins, mut rows) = (Origins::default(), 0);
         let filled = loop {
             let left = max_rows.max(1) - rows;
             if self.waiting.is_empty() {
@@ -131,8 +134,8 @@ impl Collector {
         filled?;
         let (batch, late) = made?;
         rejects.extend(late.into_iter().map(|reject| {
-            let (origin, row): &(String, u64) = &origins[reject.row as usize];
-            Reject { origin: origin.clone(), row: *row, ..reject }
+            let (origin, row) = origins.of(reject.row);
+            Reject { origin, row, ..reject }
         }));
         if rows == 0 {
             return Ok(if self.serving.is_none() { Poll::End } else { Poll::Idle { wait_ms: 0 } });
@@ -201,7 +204,7 @@ impl Collector {
         &mut self,
         most: usize,
         filling: &mut Filling<'_>,
-        origins: &mut Vec<(String, u64)>,
+        origins: &mut Origins,
         rejects: &mut Vec<Reject>,
     ) -> usize {
         let Some(record) = self.waiting.pop_front() else { return 0 };
@@ -211,7 +214,6 @@ impl Collector {
             rejects.push(reject("envelope", message, "spool".to_owned(), record.position.offset));
             return 1;
         };
-        let origin = format!("{}/{} {}", envelope.site, envelope.endpoint, record.position);
         let context = envelope.context.as_ref().map(|context| format!("{{\"context\":{context}}}"));
         let taken = self.place.taken as usize;
         let items = envelope.items.iter().enumerate().skip(taken).take(most);
@@ -222,12 +224,16 @@ impl Collector {
             match self.row(&envelope, item.consent as usize, &item.payload) {
                 Ok((own, json)) => {
                     let outside: Vec<&str> = json.as_deref().into_iter().chain(context.as_deref()).collect();
-                    filling.push(origins.len() as u64, &own, &outside);
-                    origins.push((origin.clone(), row));
+                    filling.push(origins.rows.len() as u64, &own, &outside);
+                    origins.rows.push((origins.records.len(), row));
                 }
-                Err(flaw) => rejects.push(reject(&flaw.0, &flaw.1, origin.clone(), row)),
+                Err(flaw) => {
+                    let origin = origin(&envelope, record.position);
+                    rejects.push(reject(&flaw.0, &flaw.1, origin, row));
+                }
             }
         }
+        origins.records.push(record.clone());
         if taken + count < envelope.items.len() {
             self.place.taken += count as u32;
             drop(envelope);
@@ -246,11 +252,6 @@ impl Collector {
         payload: &'a Payload<'a>,
     ) -> Result<Texts<'a>, (String, String)> {
         let said = |flaw: Flaw| (flaw.code.to_owned(), flaw.message.to_owned());
-        let write = |own: &call::Own<'_>| {
-            let json =
-                serde_json::to_string(own).map_err(|_| ("json".to_owned(), "unreadable".to_owned()))?;
-            Ok::<_, (String, String)>(format!("{{\"{OWN}\":{json}}}"))
-        };
         match payload {
             Payload::Bad { code, message } => Err((code.to_string(), message.to_string())),
             Payload::Denied { user, anonymous, at } => {
@@ -289,6 +290,39 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Where the rows of a batch came from. Told only of those that are rejected, so it is made for them alone.
+#[derive(Default)]
+struct Origins {
+    records: Vec<Record>,
+    /// Of each row, its record and its place there.
+    rows: Vec<(usize, u64)>,
+}
+
+impl Origins {
+    fn of(&self, row: u64) -> (String, u64) {
+        let (record, row) = self.rows[row as usize];
+        let Record { position, payload } = &self.records[record];
+        let found = Envelope::from_bytes(payload).map(|envelope| origin(&envelope, *position));
+        (found.unwrap_or_default(), row)
+    }
+}
+
+fn origin(envelope: &Envelope<'_>, position: Position) -> String {
+    format!("{}/{} {position}", envelope.site, envelope.endpoint)
+}
+
+/// The collector's own document of an event.
+fn write(own: &call::Own<'_>) -> Result<String, (String, String)> {
+    let unreadable = || ("json".to_owned(), "unreadable".to_owned());
+    let mut json = Vec::with_capacity(DOCUMENT);
+    json.extend_from_slice(b"{\"");
+    json.extend_from_slice(OWN.as_bytes());
+    json.extend_from_slice(b"\":");
+    serde_json::to_writer(&mut json, own).map_err(|_| unreadable())?;
+    json.push(b'}');
+    String::from_utf8(json).map_err(|_| unreadable())
 }
 
 fn reject(code: &str, message: &str, origin: String, row: u64) -> Reject {
