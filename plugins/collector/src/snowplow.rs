@@ -185,7 +185,9 @@ fn assembled<'a>(
         }
     }
     let mut context = format!("{{\"page\":{page}}}");
-    for (name, from) in [("userAgent", "ua"), ("ip", "ip"), ("locale", "lang"), ("timezone", "tz")] {
+    let fields =
+        [("userAgent", "ua"), ("ip", "ip"), ("locale", "lang"), ("timezone", "tz"), ("sessionId", "sid")];
+    for (name, from) in fields {
         if let Some(value) = get(from) {
             pair(&mut context, name, &quoted(&value));
         }
@@ -222,13 +224,15 @@ mod tests {
     fn page_views_and_structured_events_become_calls() {
         let page = call(
             r#"{"e":"pv","eid":"7","duid":"d","uid":"u","dtm":"1767960000000","stm":"1767960001000",
-                "url":"https://a/","page":"T","refr":"https://b/","ip":"203.0.113.0"}"#,
+                "url":"https://a/","page":"T","refr":"https://b/","ip":"203.0.113.0",
+                "sid":"c6ef3124-b53a-4b13-a233-0088f79dcbcb","vid":"3"}"#,
         );
         assert_eq!(
             (&page["type"], &page["messageId"], &page["anonymousId"]),
             (&"page".into(), &"7".into(), &"d".into())
         );
         assert_eq!(page["context"]["page"]["url"], "https://a/");
+        assert_eq!(page["context"]["sessionId"], "c6ef3124-b53a-4b13-a233-0088f79dcbcb");
         assert_eq!((&page["timestamp"], &page["sentAt"]), (&"1767960000000".into(), &"1767960001000".into()));
         let event = call(r#"{"e":"se","se_ca":"shop","se_ac":"add","se_la":"x\"y","se_va":"3.5"}"#);
         assert_eq!((&event["event"], &event["properties"]["label"]), (&"add".into(), &"x\"y".into()));

@@ -53,6 +53,7 @@ fn without_consent_nothing_is_stored_and_nothing_set_but_the_page_does_not_break
         r#"{"writeKey":"wk_shop_1","batch":[{"type":"page","context":{"consent":{"status":"denied"}}}]}"#;
     let answer = server.post("/v1/batch", &[ORIGIN], body);
     assert_eq!((answer.status, answer.cookie()), (200, None));
+    assert_eq!(answer.body, br#"{"success":true,"collected":false}"#, "so that the tag keeps nothing either");
     let (batches, rejects) = server.rows();
     assert_eq!((batches.len(), rejects.len()), (0, 0));
 }
@@ -114,7 +115,7 @@ fn snowplow_trackers_are_understood() {
     let mut server = start(dir.path());
     let path = "/com.snowplowanalytics.snowplow/tp2";
     let body = r#"{"schema":"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4","data":[
-        {"e":"pv","eid":"s1","aid":"shop","duid":"d1","url":"https://shop.example/","page":"Home","dtm":"1767960000000","stm":"1767960000000","ip":"203.0.113.9"},
+        {"e":"pv","eid":"s1","aid":"shop","duid":"d1","url":"https://shop.example/","page":"Home","dtm":"1767960000000","stm":"1767960000000","ip":"203.0.113.9","sid":"v1","vid":"1"},
         {"e":"se","eid":"s2","aid":"shop","duid":"d1","se_ca":"coats","se_ac":"add_to_cart","se_va":"2.5"},
         {"e":"?","eid":"s3","aid":"shop"}]}"#;
     let answer = server.post(path, &[ORIGIN, ("content-type", "application/json")], body);
@@ -131,6 +132,7 @@ fn snowplow_trackers_are_understood() {
     assert_eq!(texts(&batch, "event_id"), ["s1", "s2", "s4"]);
     assert_eq!(texts(&batch, "event"), ["page_view", "add_to_cart", "page_view"]);
     assert_eq!(texts(&batch, "id.anonymous"), ["d1"; 3]);
+    assert_eq!(texts(&batch, "session_id"), ["v1", "∅", "∅"]);
     assert_eq!(texts(&batch, "category")[1], "coats");
     assert_eq!(texts(&batch, "url")[2], "https://shop.example/b");
     assert_eq!(codes(&rejects), ["type"]);
