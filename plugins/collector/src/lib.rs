@@ -31,6 +31,7 @@ mod call;
 mod cookie;
 mod cors;
 mod counters;
+mod entities;
 mod envelope;
 mod inspect;
 mod intake;

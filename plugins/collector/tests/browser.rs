@@ -139,6 +139,42 @@ fn snowplow_trackers_are_understood() {
 }
 
 #[test]
+fn apps_with_snowplow_are_known_by_their_advertising_ids() {
+    use base64::prelude::{BASE64_URL_SAFE, Engine};
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let id = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+    let contexts = |data: serde_json::Value| {
+        let entity = serde_json::json!({
+            "schema": "iglu:com.snowplowanalytics.snowplow/mobile_context/jsonschema/1-0-3", "data": data,
+        });
+        let schema = "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-1";
+        serde_json::json!({ "schema": schema, "data": [entity] }).to_string()
+    };
+    let device = |system: &str, name: &str| {
+        contexts(serde_json::json!({
+            "osType": system, "osVersion": "17", "deviceManufacturer": "m", "deviceModel": "m", name: id,
+        }))
+    };
+    let events = serde_json::json!({
+        "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+        "data": [
+            { "e": "pv", "eid": "a1", "aid": "shop", "duid": "d", "co": device("ios", "appleIdfa") },
+            { "e": "pv", "eid": "a2", "aid": "shop", "duid": "d", "co": "{" },
+        ],
+    });
+    let path = "/com.snowplowanalytics.snowplow/tp2";
+    assert_eq!(server.post(path, &[], &events.to_string()).status, 200);
+    let packed = BASE64_URL_SAFE.encode(device("android", "androidIdfa"));
+    let path = format!("/i?e=pv&eid=a3&aid=shop&duid=d&cx={}", packed.replace('=', "%3D"));
+    assert_eq!(server.get(&path, &[]).status, 200);
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event_id"), ["a1", "a2", "a3"]);
+    assert_eq!(texts(&batch, "id.idfa"), [id, "∅", "∅"]);
+    assert_eq!(texts(&batch, "id.aaid"), ["∅", "∅", id]);
+}
+
+#[test]
 fn the_tag_is_packed_and_cached() {
     let dir = tempfile::tempdir().unwrap();
     let server = start(dir.path());
