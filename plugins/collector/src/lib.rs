@@ -36,6 +36,7 @@ mod envelope;
 mod inspect;
 mod intake;
 mod mapping;
+mod matches;
 mod options;
 mod partners;
 mod peek;

@@ -214,8 +214,43 @@ fn a_sync_goes_to_the_partner_and_comes_back_as_an_identifier() {
     assert_eq!(texts(&batch, "id.partner_openx"), ["OX-1"]);
     assert!(pair.contains(&texts(&batch, "id.cookie")[0]));
     assert_eq!(server.get("/match-rate", &[]).status, 401);
-    let rate = server.get("/match-rate", &[("authorization", BEARER)]);
-    assert_eq!(rate.body, br#"{"partners":{"openx":{"ids":1,"rate":1.0,"syncs":1}}}"#);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)));
+}
+
+/// How many visitors were sent to the partner, how many came back, and the rate.
+fn matched(server: &Server) -> (u64, u64, Option<f64>) {
+    let answer = server.get("/match-rate", &[("authorization", BEARER)]);
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let partner = &json["partners"]["openx"];
+    let visitors = partner["visitors"].as_u64().unwrap();
+    let since = partner["since"].as_str().map(|since| since.len() == "2026-01-09T12:00:00Z".len());
+    assert_eq!(since, (visitors > 0).then_some(true), "{json}");
+    (visitors, partner["matched"].as_u64().unwrap(), partner["rate"].as_f64())
+}
+
+#[test]
+fn a_match_rate_is_about_visitors_and_never_more_than_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    assert_eq!(matched(&server), (0, 0, None));
+    let sync = |headers: &[(&str, &str)]| server.get("/sync/openx?k=wk_shop_1", headers);
+    let back = |headers: &[(&str, &str)], id: u64| {
+        let path = format!("/setuid?bidder=openx&k=wk_shop_1&uid=OX-{id}");
+        assert_eq!(server.get(&path, headers).status, 200);
+    };
+    let cookie = sync(&[]).cookie().unwrap().to_owned();
+    assert_eq!(matched(&server), (1, 0, Some(0.0)));
+    for id in 0..3 {
+        back(&[("cookie", &cookie)], id);
+    }
+    assert_eq!(matched(&server), (1, 1, Some(1.0)), "it came back more often than it was sent");
+    // A partner may begin by itself, for somebody who was never sent.
+    back(&[], 3);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)));
+    assert_eq!(sync(&[("cookie", &cookie)]).status, 302);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)), "the same visitor once more");
+    sync(&[]);
+    assert_eq!(matched(&server), (2, 1, Some(0.5)));
 }
 
 #[test]
