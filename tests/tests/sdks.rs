@@ -164,7 +164,7 @@ fn counted(summary: &Value) -> (u64, u64) {
     (summary["events"].as_u64().unwrap(), summary["attributes"].as_u64().unwrap())
 }
 
-/// Segment's server SDKs make the same calls: 251 orders, of which one is of a visitor who is known by an alias later.
+/// Segment's server SDKs, and RudderStack's, make the same calls: 251 orders, of which one is of a visitor who is known by an alias later.
 fn check_segment(shop: &mut Shop, user: &str) {
     for identifier in ["user:", "anonymous:a-", "anonymous:b-"].map(|kind| format!("{kind}{user}")) {
         shop.wait_for_orders(&identifier, 251);
@@ -177,20 +177,34 @@ fn check_segment(shop: &mut Shop, user: &str) {
     assert_eq!(spent["reason"]["value"], "313.75", "{spent}");
 }
 
-#[test]
-fn segment_for_python_is_counted_once_with_gzip_and_without() {
-    if clients::python("segment_server.py").is_none() {
+/// Runs a server SDK against one shop, once with bodies as they are and once with packed ones.
+fn plain_and_packed(client: impl Fn() -> Option<Command>, name: &str) {
+    if client().is_none() {
         return;
     }
     let mut shop = Shop::open(GRANTED);
     for coding in ["plain", "gzip"] {
-        let user = format!("python-{coding}");
-        let client = clients::python("segment_server.py").unwrap();
-        let told = ran(client, &[&shop.collector, WRITE_KEY, &user, coding]);
+        let user = format!("{name}-{coding}");
+        let told = ran(client().unwrap(), &[&shop.collector, WRITE_KEY, &user, coding]);
         assert_eq!(told, json!({"queued": 256, "errors": []}));
         check_segment(&mut shop, &user);
     }
     assert_eq!(counted(&shop.stop()), (2 * 254, 2 * 2));
+}
+
+#[test]
+fn segment_for_python_is_counted_once_with_gzip_and_without() {
+    plain_and_packed(|| clients::python("segment_server.py"), "python");
+}
+
+#[test]
+fn rudderstack_for_python_is_counted_once_with_gzip_and_without() {
+    plain_and_packed(|| clients::python("rudder_server.py"), "rudder-python");
+}
+
+#[test]
+fn rudderstack_for_node_is_counted_once_with_gzip_and_without() {
+    plain_and_packed(|| clients::node("rudder_server.mjs"), "rudder-node");
 }
 
 #[test]

@@ -230,7 +230,8 @@ impl Device<'_> {
     }
 }
 
-fn is_advertising_id(text: &str) -> bool {
+/// Whether a text has the form of an advertising id, and is not the one that says that there is none.
+pub(crate) fn is_advertising_id(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
         && parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))

@@ -38,6 +38,8 @@ pub(crate) struct Intake<'a> {
 pub(crate) struct Taken {
     /// Sets the id cookie.
     pub(crate) cookie: Option<HeaderValue>,
+    /// Consent allowed to store something.
+    pub(crate) collected: bool,
 }
 
 impl<'a> Intake<'a> {
@@ -143,7 +145,7 @@ impl<'a> Intake<'a> {
     /// 503 when it cannot be stored.
     pub(crate) async fn finish(mut self, reach: Option<Reach>) -> Result<Taken, Refusal> {
         add(&self.app.counters.denied, self.denied);
-        let mut taken = Taken { cookie: None };
+        let mut taken = Taken { cookie: None, collected: self.kept > 0 };
         if self.envelope.items.is_empty() {
             return Ok(taken);
         }

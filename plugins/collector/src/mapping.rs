@@ -25,7 +25,7 @@ pub struct Shared {
 }
 
 /// Properties that every event has, and where they stand; a later place counts where an earlier one has no value.
-const USUAL: [(&str, &[&str], Type); 9] = [
+const USUAL: [(&str, &[&str], Type); 10] = [
     ("url", &["context.page.url", "properties.url"], Type::String),
     ("referrer", &["context.page.referrer", "properties.referrer"], Type::String),
     ("title", &["context.page.title", "properties.title"], Type::String),
@@ -33,6 +33,7 @@ const USUAL: [(&str, &[&str], Type); 9] = [
     ("ip", &["collector.ip"], Type::String),
     ("site", &["collector.site"], Type::String),
     ("clock", &["collector.clock"], Type::String),
+    ("session_id", &["context.sessionId"], Type::String),
     ("category", &["properties.category"], Type::String),
     ("value", &["properties.value", "properties.revenue"], Type::Decimal),
 ];

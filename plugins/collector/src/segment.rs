@@ -151,7 +151,13 @@ async fn many<'a>(app: &'a App, visit: &Visit, mut intake: Intake<'a>, batch: &B
 
 async fn done(intake: Intake<'_>, visit: &Visit) -> Answer {
     let taken = intake.finish(is_visitor(visit).then_some(Reach::Site)).await?;
-    Ok(taken.answer(json(r#"{"success":true}"#)))
+    // A page that keeps something of its visitor needs to know whether it may.
+    let text = match (is_visitor(visit), taken.collected) {
+        (true, true) => r#"{"success":true,"collected":true}"#,
+        (true, false) => r#"{"success":true,"collected":false}"#,
+        (false, _) => r#"{"success":true}"#,
+    };
+    Ok(taken.answer(json(text)))
 }
 
 /// A page's script sends its origin; servers have none, and one of them speaks for many visitors.

@@ -6,6 +6,7 @@
 use crate::{
     app::App,
     cookie::Reach,
+    entities::Entities,
     envelope::Payload,
     inspect::{Flaw, JSON, SIZE, inspect},
     intake::Intake,
@@ -91,11 +92,11 @@ struct Described<'a> {
 const EVENT: Flaw = Flaw { code: "type", message: "the parameter `e` is none of pv, pp, se, ue, tr, ti" };
 const DESCRIBED: Flaw = Flaw { code: "json", message: "the self-describing event cannot be read" };
 
-/// A tracker's parameters as a call.
+/// A tracker's parameters as a call; what is decoded out of them may be nested so deeply.
 ///
 /// # Errors
 /// Why they are no event.
-pub(crate) fn translate(json: &str) -> Result<String, Flaw> {
+pub(crate) fn translate(json: &str, depth: usize) -> Result<String, Flaw> {
     let parameters: BTreeMap<String, &RawValue> = serde_json::from_str(json).map_err(|_| JSON)?;
     let get =
         |name: &str| parameters.get(name).and_then(|raw| peek::text(raw)).filter(|text| !text.is_empty());
@@ -130,7 +131,7 @@ pub(crate) fn translate(json: &str) -> Result<String, Flaw> {
         Some("ue") => {
             let plain = get("ue_pr").map(|text| text.into_owned());
             let described = plain.or_else(|| decoded(&get("ue_px")?)).ok_or(DESCRIBED)?;
-            let (event, data) = self_described(&described)?;
+            let (event, data) = self_described(&described, depth)?;
             properties = data;
             properties.truncate(properties.trim_end().len() - 1);
             ("track", Some(event))
@@ -138,13 +139,15 @@ pub(crate) fn translate(json: &str) -> Result<String, Flaw> {
         _ => return Err(EVENT),
     };
     properties.push('}');
-    Ok(assembled(kind, event.as_deref(), &properties, get))
+    let entities = get("co").map(|text| text.into_owned()).or_else(|| decoded(&get("cx")?));
+    let entities = entities.map(|json| Entities::of(&json, depth)).unwrap_or_default();
+    Ok(assembled(kind, event.as_deref(), &properties, entities, get))
 }
 
 /// The name of the event out of its schema, `iglu:com.acme/add_to_cart/jsonschema/1-0-0`, and its data, an object.
-fn self_described(json: &str) -> Result<(String, String), Flaw> {
+fn self_described(json: &str, depth: usize) -> Result<(String, String), Flaw> {
     // It was inside a string until now.
-    inspect(json, 32)?;
+    inspect(json, depth)?;
     let described: SelfDescribing<'_> = serde_json::from_str(json).map_err(|_| DESCRIBED)?;
     let name = described.data.schema.strip_prefix("iglu:").and_then(|path| path.split('/').nth(1));
     let name = name.filter(|name| !name.is_empty()).ok_or(DESCRIBED)?.to_owned();
@@ -162,6 +165,7 @@ fn assembled<'a>(
     kind: &str,
     event: Option<&str>,
     properties: &str,
+    entities: Entities,
     get: impl Fn(&str) -> Option<std::borrow::Cow<'a, str>>,
 ) -> String {
     let mut call = String::from("{");
@@ -190,6 +194,13 @@ fn assembled<'a>(
             pair(&mut context, name, &quoted(&value));
         }
     }
+    if let Some(session) = get("sid").map(|id| id.into_owned()).or(entities.session) {
+        pair(&mut context, "sessionId", &quoted(&session));
+    }
+    if let Some((kind, id)) = entities.device {
+        let device = serde_json::json!({ "type": kind, "advertisingId": id });
+        pair(&mut context, "device", &device.to_string());
+    }
     pair(&mut call, "properties", properties);
     pair(&mut call, "context", &format!("{context}}}"));
     call.push('}');
@@ -215,20 +226,22 @@ mod tests {
     use super::*;
 
     fn call(json: &str) -> Value {
-        serde_json::from_str(&translate(json).unwrap()).unwrap()
+        serde_json::from_str(&translate(json, 32).unwrap()).unwrap()
     }
 
     #[test]
     fn page_views_and_structured_events_become_calls() {
         let page = call(
             r#"{"e":"pv","eid":"7","duid":"d","uid":"u","dtm":"1767960000000","stm":"1767960001000",
-                "url":"https://a/","page":"T","refr":"https://b/","ip":"203.0.113.0"}"#,
+                "url":"https://a/","page":"T","refr":"https://b/","ip":"203.0.113.0",
+                "sid":"c6ef3124-b53a-4b13-a233-0088f79dcbcb","vid":"3"}"#,
         );
         assert_eq!(
             (&page["type"], &page["messageId"], &page["anonymousId"]),
             (&"page".into(), &"7".into(), &"d".into())
         );
         assert_eq!(page["context"]["page"]["url"], "https://a/");
+        assert_eq!(page["context"]["sessionId"], "c6ef3124-b53a-4b13-a233-0088f79dcbcb");
         assert_eq!((&page["timestamp"], &page["sentAt"]), (&"1767960000000".into(), &"1767960001000".into()));
         let event = call(r#"{"e":"se","se_ca":"shop","se_ac":"add","se_la":"x\"y","se_va":"3.5"}"#);
         assert_eq!((&event["event"], &event["properties"]["label"]), (&"add".into(), &"x\"y".into()));
@@ -242,7 +255,7 @@ mod tests {
             format!(r#"{{"e":"ue","ue_px":"{packed}"}}"#),
             format!(r#"{{"e":"ue","ue_pr":{}}}"#, quoted(data)),
         ] {
-            let text = translate(&json).unwrap();
+            let text = translate(&json, 32).unwrap();
             assert!(
                 text.contains(r#""event":"add_to_cart","properties":{"sku":9007199254740993}"#),
                 "{text}"
@@ -256,12 +269,39 @@ mod tests {
     }
 
     #[test]
+    fn entities_of_apps_are_read_packed_and_plain_and_lose_no_event() {
+        let id = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+        let contexts = format!(
+            r#"{{"schema":"iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-1","data":[
+                {{"schema":"iglu:com.snowplowanalytics.snowplow/mobile_context/jsonschema/1-0-3","data":{{"osType":"android","osVersion":"14",
+                "deviceManufacturer":"Google","deviceModel":"Pixel 8","androidIdfa":"{id}"}}}},
+                {{"schema":"iglu:com.snowplowanalytics.snowplow/client_session/jsonschema/1-0-2","data":{{"userId":"u","sessionId":"s-1"}}}}]}}"#
+        );
+        let plain = format!(r#""co":{}"#, quoted(&contexts));
+        let packed = format!(r#""cx":"{}""#, BASE64_URL_SAFE_NO_PAD.encode(&contexts));
+        let context = |more: &str| call(&format!(r#"{{"e":"pv",{more}}}"#))["context"].clone();
+        for entities in [&plain, &packed] {
+            let context = context(entities);
+            assert_eq!(context["device"], serde_json::json!({ "type": "android", "advertisingId": id }));
+            assert_eq!(context["sessionId"], "s-1");
+        }
+        assert_eq!(context(&format!(r#"{plain},"sid":"own""#))["sessionId"], "own");
+        let deep = format!("{}{}", "[".repeat(99), "]".repeat(99));
+        for broken in
+            [r#""cx":"%%%""#, r#""cx":"eyJ""#, r#""co":"{""#, r#""co":7"#, &format!(r#""co":"{deep}""#)]
+        {
+            assert_eq!(context(broken), serde_json::json!({ "page": {} }), "{broken}");
+        }
+    }
+
+    #[test]
     fn what_is_no_event_is_told() {
-        assert_eq!(translate(r#"{"e":"xx"}"#), Err(EVENT));
-        assert_eq!(translate(r#"{"e":"ue","ue_px":"%%%"}"#), Err(DESCRIBED));
+        assert_eq!(translate(r#"{"e":"xx"}"#, 32), Err(EVENT));
+        assert_eq!(translate(r#"{"e":"ue","ue_px":"%%%"}"#, 32), Err(DESCRIBED));
         let deep =
             format!(r#"{{"data":{{"schema":"iglu:a/b/c/1","data":{}{}}}}}"#, "[".repeat(99), "]".repeat(99));
         let json = format!(r#"{{"e":"ue","ue_pr":{}}}"#, quoted(&deep));
-        assert_eq!(translate(&json), Err(crate::inspect::DEPTH));
+        assert_eq!(translate(&json, 32), Err(crate::inspect::DEPTH));
+        assert_eq!(translate(&json, 128), Err(DESCRIBED), "as deep as the option allows, and a list");
     }
 }

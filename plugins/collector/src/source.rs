@@ -267,7 +267,7 @@ impl Collector {
                 Ok((write(&read.own)?, Some(json.as_ref().into())))
             }
             Payload::Snowplow { json } => {
-                let json = snowplow::translate(json).map_err(said)?;
+                let json = snowplow::translate(json, self.app.limits.depth).map_err(said)?;
                 let read = call::read(envelope, consent, None, &json).map_err(said)?;
                 self.check(&read)?;
                 let own = write(&read.own)?;

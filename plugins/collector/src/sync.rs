@@ -9,6 +9,7 @@ use crate::{
     counters::add,
     envelope::{Envelope, Payload},
     intake::Intake,
+    matches::{Matched, Matches},
     options::CollectorConfig,
     partners::{Macro, Template},
     pixel::gif,
@@ -17,6 +18,7 @@ use crate::{
     sites::Site,
     visit::{Visit, authorization},
 };
+use arrow::temporal_conversions::timestamp_us_to_datetime;
 use axum::{
     extract::{Extension, Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
@@ -26,7 +28,7 @@ use kindred_listening::Peer;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -40,13 +42,15 @@ const PER_MINUTE: u64 = 5;
 const PER_MINUTE_UNKNOWN: u64 = 60;
 /// Visitors whose number of syncs is remembered.
 const SLOTS: usize = 1 << 16;
+/// Visitors of each partner that the match rate is about.
+const MATCHES: usize = 10_000;
 
 const UNKNOWN: Refusal = Refusal::bad("partner", "there is no such partner");
 const NO_ID: Refusal = Refusal::bad("uid", "the partner's id is missing or not one");
 const LOOP: Refusal =
     Refusal::new(StatusCode::TOO_MANY_REQUESTS, "loop", "this visitor was sent to this partner too often");
 
-/// The partners and what happened with them since the start.
+/// The partners and what happened with them.
 pub(crate) struct Sync {
     partners: BTreeMap<String, Partner>,
     /// A part of the visitor's hash, the minute, and a count.
@@ -55,8 +59,7 @@ pub(crate) struct Sync {
 
 struct Partner {
     template: Template,
-    started: AtomicU64,
-    received: AtomicU64,
+    matches: Mutex<Matches>,
 }
 
 impl Sync {
@@ -64,8 +67,7 @@ impl Sync {
         let url = config.public_url.as_deref().unwrap_or_default();
         let partner = |(name, options): (&String, &crate::partners::PartnerConfig)| {
             let template = options.compile(name, url).ok()?;
-            let (started, received) = Default::default();
-            Some((name.clone(), Partner { template, started, received }))
+            Some((name.clone(), Partner { template, matches: Mutex::new(Matches::new(MATCHES)) }))
         };
         let partners: BTreeMap<_, _> = config.partners.iter().filter_map(partner).collect();
         let slots = if partners.is_empty() { 1 } else { SLOTS };
@@ -127,7 +129,7 @@ pub(crate) async fn start(
         Macro::Key => &site.key,
     });
     let location = HeaderValue::from_str(&url).map_err(|_| UNKNOWN)?;
-    partner.started.fetch_add(1, Ordering::Relaxed);
+    partner.matches().sent(&id, visit.received_us);
     add(&app.counters.cookies, usize::from(cookie.is_some()));
     let fixed = [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     let mut response = (StatusCode::FOUND, fixed).into_response();
@@ -161,11 +163,13 @@ pub(crate) async fn setuid(
         return Err(Refusal::consent());
     }
     let taken = intake.finish(Some(Reach::Anywhere)).await?;
-    partner.received.fetch_add(1, Ordering::Relaxed);
+    if let Some(id) = &visit.id {
+        partner.matches().came_back(id);
+    }
     Ok(taken.answer(gif()))
 }
 
-/// How many syncs were started, and how many ids came back.
+/// Of the visitors that were sent to each partner last, how many came back with an id.
 pub(crate) async fn match_rate(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
     app.sites.by_secret(&authorization(&headers).unwrap_or_default())?;
     let rates: BTreeMap<_, _> =
@@ -174,10 +178,16 @@ pub(crate) async fn match_rate(State(app): State<Arc<App>>, headers: HeaderMap) 
 }
 
 impl Partner {
+    fn matches(&self) -> MutexGuard<'_, Matches> {
+        self.matches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn rate(&self) -> serde_json::Value {
-        let (syncs, ids) = (self.started.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed));
-        let rate = if syncs == 0 { 0.0 } else { ids as f64 / syncs as f64 };
-        serde_json::json!({ "syncs": syncs, "ids": ids, "rate": rate })
+        let Matched { visitors, matched, since_us } = self.matches().counted();
+        let rate = (visitors > 0).then(|| matched as f64 / visitors as f64);
+        let since = since_us.and_then(timestamp_us_to_datetime);
+        let since = since.map(|since| since.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+        serde_json::json!({ "visitors": visitors, "matched": matched, "rate": rate, "since": since })
     }
 }
 

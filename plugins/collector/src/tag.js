@@ -4,6 +4,7 @@
   "use strict";
   var self = d.currentScript || {}, base = (self.src || "").replace(/\/tag\.js.*$/, ""), data = self.dataset || {};
   var key = data.key, store = "kindred_queue", queue = [], busy = false, wait = 1000, consent = {}, ready = false;
+  var place = "kindred_session", visit = [], waiting = [], storing = true;
   function id() {
     if (w.crypto && crypto.randomUUID) return crypto.randomUUID();
     return "k" + Date.now().toString(36) + Math.random().toString(36).slice(2) + Math.random().toString(36).slice(2);
@@ -13,6 +14,27 @@
   }
   function load() {
     try { return JSON.parse(localStorage.getItem(store)) || []; } catch (e) { return []; }
+  }
+  /* A visit ends with 30 minutes in which nothing happens. Its id stays in this page until the collector has answered that
+     consent allows to keep it; where a browser keeps nothing, visits cannot be told apart and have no ids. */
+  function session() {
+    var now = Date.now(), kept;
+    function lasts(one) { return Math.abs(now - one[1]) < 1800000; }
+    try { kept = (localStorage.getItem(place) || "").split(" "); } catch (e) { storing = false; }
+    if (!storing) return;
+    visit = lasts(kept) ? kept : lasts(visit) ? visit : [id()];
+    visit[1] = now;
+    if (kept[0]) keep(true);
+    return visit[0];
+  }
+  /* Events that wait for an answer about consent are stored without the visit that they are of. */
+  function label() {
+    waiting.splice(0).forEach(function (one) { one[0].sessionId = one[1]; });
+  }
+  function keep(allowed) {
+    try {
+      if (!allowed) localStorage.removeItem(place); else if (visit[0]) localStorage.setItem(place, visit.join(" "));
+    } catch (e) { storing = false; }
   }
   function body(events) {
     return JSON.stringify({ writeKey: key, sentAt: new Date().toISOString(), batch: events });
@@ -33,6 +55,7 @@
       var status = request.status;
       busy = false;
       if (status && status < 500 && status !== 429) {
+        if (status === 200) keep(/"collected":true/.test(request.responseText));
         queue.splice(0, events.length); wait = 1000; save(); flush();
       } else {
         save(); setTimeout(flush, wait); wait = Math.min(wait * 2, 60000);
@@ -51,6 +74,8 @@
     event.context = {
       page: { url: location.href, referrer: d.referrer, title: d.title }, locale: navigator.language
     };
+    waiting.push([event.context, session()]);
+    if (ready) label();
     queue.push(event);
     setTimeout(flush, 0);
   }
@@ -60,7 +85,7 @@
     cart: function (properties) { calls.track("cart", properties); },
     identify: function (user, traits) { add({ type: "identify", userId: user, traits: traits || {} }); }
   };
-  function go() { if (!ready) { ready = true; flush(); } }
+  function go() { if (!ready) { ready = true; label(); flush(); } }
   /* A mind that is changed is told at once, with no event: who takes consent back may not come again. */
   function changed() { if (ready) calls.identify(); }
   function consents() {

@@ -53,6 +53,7 @@ fn without_consent_nothing_is_stored_and_nothing_set_but_the_page_does_not_break
         r#"{"writeKey":"wk_shop_1","batch":[{"type":"page","context":{"consent":{"status":"denied"}}}]}"#;
     let answer = server.post("/v1/batch", &[ORIGIN], body);
     assert_eq!((answer.status, answer.cookie()), (200, None));
+    assert_eq!(answer.body, br#"{"success":true,"collected":false}"#, "so that the tag keeps nothing either");
     let (batches, rejects) = server.rows();
     assert_eq!((batches.len(), rejects.len()), (0, 0));
 }
@@ -134,7 +135,7 @@ fn snowplow_trackers_are_understood() {
     let mut server = start(dir.path());
     let path = "/com.snowplowanalytics.snowplow/tp2";
     let body = r#"{"schema":"iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4","data":[
-        {"e":"pv","eid":"s1","aid":"shop","duid":"d1","url":"https://shop.example/","page":"Home","dtm":"1767960000000","stm":"1767960000000","ip":"203.0.113.9"},
+        {"e":"pv","eid":"s1","aid":"shop","duid":"d1","url":"https://shop.example/","page":"Home","dtm":"1767960000000","stm":"1767960000000","ip":"203.0.113.9","sid":"v1","vid":"1"},
         {"e":"se","eid":"s2","aid":"shop","duid":"d1","se_ca":"coats","se_ac":"add_to_cart","se_va":"2.5"},
         {"e":"?","eid":"s3","aid":"shop"}]}"#;
     let answer = server.post(path, &[ORIGIN, ("content-type", "application/json")], body);
@@ -151,9 +152,46 @@ fn snowplow_trackers_are_understood() {
     assert_eq!(texts(&batch, "event_id"), ["s1", "s2", "s4"]);
     assert_eq!(texts(&batch, "event"), ["page_view", "add_to_cart", "page_view"]);
     assert_eq!(texts(&batch, "id.anonymous"), ["d1"; 3]);
+    assert_eq!(texts(&batch, "session_id"), ["v1", "∅", "∅"]);
     assert_eq!(texts(&batch, "category")[1], "coats");
     assert_eq!(texts(&batch, "url")[2], "https://shop.example/b");
     assert_eq!(codes(&rejects), ["type"]);
+}
+
+#[test]
+fn apps_with_snowplow_are_known_by_their_advertising_ids() {
+    use base64::prelude::{BASE64_URL_SAFE, Engine};
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let id = "6d92078a-8246-4ba4-ae5b-76104861e7dc";
+    let contexts = |data: serde_json::Value| {
+        let entity = serde_json::json!({
+            "schema": "iglu:com.snowplowanalytics.snowplow/mobile_context/jsonschema/1-0-3", "data": data,
+        });
+        let schema = "iglu:com.snowplowanalytics.snowplow/contexts/jsonschema/1-0-1";
+        serde_json::json!({ "schema": schema, "data": [entity] }).to_string()
+    };
+    let device = |system: &str, name: &str| {
+        contexts(serde_json::json!({
+            "osType": system, "osVersion": "17", "deviceManufacturer": "m", "deviceModel": "m", name: id,
+        }))
+    };
+    let events = serde_json::json!({
+        "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+        "data": [
+            { "e": "pv", "eid": "a1", "aid": "shop", "duid": "d", "co": device("ios", "appleIdfa") },
+            { "e": "pv", "eid": "a2", "aid": "shop", "duid": "d", "co": "{" },
+        ],
+    });
+    let path = "/com.snowplowanalytics.snowplow/tp2";
+    assert_eq!(server.post(path, &[], &events.to_string()).status, 200);
+    let packed = BASE64_URL_SAFE.encode(device("android", "androidIdfa"));
+    let path = format!("/i?e=pv&eid=a3&aid=shop&duid=d&cx={}", packed.replace('=', "%3D"));
+    assert_eq!(server.get(&path, &[]).status, 200);
+    let batch = server.batch();
+    assert_eq!(texts(&batch, "event_id"), ["a1", "a2", "a3"]);
+    assert_eq!(texts(&batch, "id.idfa"), [id, "∅", "∅"]);
+    assert_eq!(texts(&batch, "id.aaid"), ["∅", "∅", id]);
 }
 
 #[test]
@@ -196,8 +234,43 @@ fn a_sync_goes_to_the_partner_and_comes_back_as_an_identifier() {
     assert_eq!(texts(&batch, "id.partner_openx"), ["OX-1"]);
     assert!(pair.contains(&texts(&batch, "id.cookie")[0]));
     assert_eq!(server.get("/match-rate", &[]).status, 401);
-    let rate = server.get("/match-rate", &[("authorization", BEARER)]);
-    assert_eq!(rate.body, br#"{"partners":{"openx":{"ids":1,"rate":1.0,"syncs":1}}}"#);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)));
+}
+
+/// How many visitors were sent to the partner, how many came back, and the rate.
+fn matched(server: &Server) -> (u64, u64, Option<f64>) {
+    let answer = server.get("/match-rate", &[("authorization", BEARER)]);
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    let partner = &json["partners"]["openx"];
+    let visitors = partner["visitors"].as_u64().unwrap();
+    let since = partner["since"].as_str().map(|since| since.len() == "2026-01-09T12:00:00Z".len());
+    assert_eq!(since, (visitors > 0).then_some(true), "{json}");
+    (visitors, partner["matched"].as_u64().unwrap(), partner["rate"].as_f64())
+}
+
+#[test]
+fn a_match_rate_is_about_visitors_and_never_more_than_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    assert_eq!(matched(&server), (0, 0, None));
+    let sync = |headers: &[(&str, &str)]| server.get("/sync/openx?k=wk_shop_1", headers);
+    let back = |headers: &[(&str, &str)], id: u64| {
+        let path = format!("/setuid?bidder=openx&k=wk_shop_1&uid=OX-{id}");
+        assert_eq!(server.get(&path, headers).status, 200);
+    };
+    let cookie = sync(&[]).cookie().unwrap().to_owned();
+    assert_eq!(matched(&server), (1, 0, Some(0.0)));
+    for id in 0..3 {
+        back(&[("cookie", &cookie)], id);
+    }
+    assert_eq!(matched(&server), (1, 1, Some(1.0)), "it came back more often than it was sent");
+    // A partner may begin by itself, for somebody who was never sent.
+    back(&[], 3);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)));
+    assert_eq!(sync(&[("cookie", &cookie)]).status, 302);
+    assert_eq!(matched(&server), (1, 1, Some(1.0)), "the same visitor once more");
+    sync(&[]);
+    assert_eq!(matched(&server), (2, 1, Some(0.5)));
 }
 
 #[test]

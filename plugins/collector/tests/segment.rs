@@ -63,6 +63,7 @@ fn a_browser_sends_text_with_its_key_inside_and_gets_a_cookie() {
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
     assert_eq!(answer.header("access-control-expose-headers"), Some("retry-after"));
+    assert_eq!(answer.body, br#"{"success":true,"collected":true}"#);
     let cookie = answer.header("set-cookie").unwrap();
     assert!(cookie.ends_with("Secure; HttpOnly; SameSite=Lax"), "{cookie}");
     let pair = answer.cookie().unwrap().to_owned();
@@ -151,6 +152,21 @@ fn servers_send_with_a_bearer_key_in_any_shape() {
     assert_eq!(texts(&batch, "ip"), ["203.0.113.0"; 3]);
     assert_eq!(texts(&batch, "id.idfa"), ["6D92078A-8246-4BA4-AE5B-76104861E7DC"; 3]);
     assert_eq!(texts(&batch, "id.aaid"), ["∅"; 3]);
+}
+
+#[test]
+fn sessions_are_text_whatever_a_client_numbers_them_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = start(dir.path());
+    let page = |id: &str, context: &str| {
+        format!(r#"{{"type":"page","messageId":"{id}","userId":"u","context":{context}}}"#)
+    };
+    // The tag sends text, RudderStack the millisecond that a session began in.
+    let [tag, rudder] = [r#"{"sessionId":"6f1c-a"}"#, r#"{"sessionId":1767960000000,"sessionStart":true}"#];
+    let events = [page("1", tag), page("2", rudder), page("3", "{}"), page("4", r#"{"sessionId":null}"#)];
+    let body = format!("[{}]", events.join(","));
+    assert_eq!(server.post("/v1/events", &[("authorization", BEARER)], &body).status, 200);
+    assert_eq!(texts(&server.batch(), "session_id"), ["6f1c-a", "1767960000000", "∅", "∅"]);
 }
 
 #[test]
