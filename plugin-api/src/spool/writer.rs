@@ -216,12 +216,12 @@ impl Writer {
         let first = state.queue.first().map_or(0, Pending::bytes) as u64;
         let start = if self.end + first <= most { self.end } else { HEADER };
         let mut bytes = 0;
-        let fits = |pending: &Pending| {
+        let fits = |pending: &&Pending| {
             bytes += pending.bytes();
             bytes <= GROUP_BYTES && start + bytes as u64 <= most
         };
-        let count = state.queue.iter().map_while(|pending| Some(pending).filter(|p| fits(p))).count().max(1);
-        state.take(count)
+        let count = state.queue.iter().take_while(fits).count();
+        state.take(count.max(1))
     }
 
     /// Writes records behind the others.
