@@ -271,6 +271,21 @@ fn reasons_show_what_each_function_found() {
 }
 
 #[test]
+fn reasons_show_which_kinds_of_identifiers_there_are() {
+    let mut profile = shopper();
+    profile.namespaces = ["maid", "cookie", "cookie"].map(str::to_owned).to_vec();
+    let all = vec!["identifiers = cookie, maid".to_owned()];
+    assert_eq!(told("has_identifier('cookie')", &profile), ("true".to_owned(), all.clone()));
+    assert_eq!(told("has_identifier('crm')", &profile), ("false".to_owned(), all));
+    let none = ("false".to_owned(), vec!["identifiers = none".to_owned()]);
+    assert_eq!(told("has_identifier('crm')", &shopper()), none);
+    let reason = explain(&["has_identifier('crm') OR NOT has_identifier('email')"], &profile);
+    let [crm, email] = &reason.because[..] else { panic!("{reason:#?}") };
+    assert_eq!((crm.holds, email.holds), (Some(false), Some(true)));
+    assert_eq!(crm.evidence, email.because[0].evidence);
+}
+
+#[test]
 fn reasons_of_models_show_what_everybody_gave() {
     let rules =
         ["percentile(sum(amount, event = 'purchase')) >= 60", "count(TRUE) * 2 > total(count(TRUE)) / 2"];
