@@ -13,6 +13,7 @@ pub mod network;
 pub mod oracle;
 pub mod sandbox;
 pub mod scenarios;
+pub mod seeds;
 pub mod server;
 pub mod services;
 pub mod stores;

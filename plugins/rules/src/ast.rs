@@ -209,7 +209,7 @@ impl Expr {
 }
 
 impl Function {
-    const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Count,
         Self::Did,
         Self::Sum,

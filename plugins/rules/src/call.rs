@@ -18,6 +18,37 @@ pub(crate) const INTEREST_PATH: &str = "interest_path";
 /// More steps are a story, not a sequence.
 const MAX_STEPS: usize = 16;
 
+/// What a name in a call can stand for.
+#[derive(Clone, Copy)]
+enum Named {
+    Consent,
+    Attr,
+    InSegment,
+    HasIdentifier,
+    Percentile,
+    Total,
+    Rate,
+    Sequence,
+    Aggregate(Function),
+}
+
+/// Those that are no aggregates.
+const OTHERS: [(&str, Named); 8] = [
+    ("consent", Named::Consent),
+    ("attr", Named::Attr),
+    ("in_segment", Named::InSegment),
+    ("has_identifier", Named::HasIdentifier),
+    ("percentile", Named::Percentile),
+    ("total", Named::Total),
+    ("rate", Named::Rate),
+    ("sequence", Named::Sequence),
+];
+
+/// The names that can be called.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    OTHERS.into_iter().map(|(name, _)| name).chain(Function::ALL.into_iter().map(Function::name))
+}
+
 /// One call: its name in lower case, the characters of the name and of all of it, and its arguments.
 struct Call<'a> {
     name: String,
@@ -44,25 +75,30 @@ pub(crate) fn read(reader: &mut Reader<'_>, function: &sql::Function, depth: usi
 }
 
 fn kind(reader: &mut Reader<'_>, call: &Call<'_>, depth: usize) -> Option<ExprKind> {
-    match (call.name.as_str(), call.arguments.as_slice()) {
-        ("consent", []) => Some(ExprKind::Consent),
-        ("attr", [one]) => Some(ExprKind::Attribute(text(reader, call, one)?)),
-        ("in_segment", [one]) => Some(ExprKind::InSegment(text(reader, call, one)?)),
-        ("has_identifier", [one]) => Some(ExprKind::HasIdentifier(text(reader, call, one)?)),
-        ("percentile", [one]) => {
+    let other = OTHERS.into_iter().find(|(name, _)| *name == call.name).map(|(_, named)| named);
+    let Some(named) = other.or_else(|| Function::named(&call.name).map(Named::Aggregate)) else {
+        return refuse_name(reader, call);
+    };
+    match (named, call.arguments.as_slice()) {
+        (Named::Consent, []) => Some(ExprKind::Consent),
+        (Named::Attr, [one]) => Some(ExprKind::Attribute(text(reader, call, one)?)),
+        (Named::InSegment, [one]) => Some(ExprKind::InSegment(text(reader, call, one)?)),
+        (Named::HasIdentifier, [one]) => Some(ExprKind::HasIdentifier(text(reader, call, one)?)),
+        (Named::Percentile, [one]) => {
             Some(ExprKind::Percentile(Box::new(over_all(reader, call, "percentile", one, depth)?)))
         }
-        ("total", [one]) => Some(ExprKind::Total(Box::new(over_all(reader, call, "total", one, depth)?))),
-        ("rate", [_, _] | [_, _, _] | [_, _, _, _]) => rate(reader, call, depth),
-        ("sequence", _) => sequence(reader, call, depth),
-        ("interest", [_] | [_, _] | [_, _, _] | [_, _, _, _]) => interest(reader, call, depth),
-        ("count_distinct_days", [_, ..]) => count_distinct_days(reader, call, depth),
-        (name, _) => match Function::named(name) {
-            Some(function) if function != Function::Interest && function != Function::CountDistinctDays => {
-                aggregate(reader, function, call, depth)
-            }
-            _ => refuse_call(reader, call),
-        },
+        (Named::Total, [one]) => {
+            Some(ExprKind::Total(Box::new(over_all(reader, call, "total", one, depth)?)))
+        }
+        (Named::Rate, [_, _] | [_, _, _] | [_, _, _, _]) => rate(reader, call, depth),
+        (Named::Sequence, _) => sequence(reader, call, depth),
+        (Named::Aggregate(Function::Interest), [_] | [_, _] | [_, _, _] | [_, _, _, _]) => {
+            interest(reader, call, depth)
+        }
+        (Named::Aggregate(Function::Interest), _) => refuse_count(reader, call),
+        (Named::Aggregate(Function::CountDistinctDays), [_, ..]) => count_distinct_days(reader, call, depth),
+        (Named::Aggregate(function), [_, ..]) => aggregate(reader, function, call, depth),
+        _ => refuse_count(reader, call),
     }
 }
 
@@ -291,10 +327,7 @@ fn text(reader: &mut Reader<'_>, call: &Call<'_>, argument: &sql::Expr) -> Optio
     reader.refuse(problem.help(help(&call.name)))
 }
 
-fn refuse_call<T>(reader: &mut Reader<'_>, call: &Call<'_>) -> Option<T> {
-    if reference::signature(&call.name).is_some() {
-        return refuse_count(reader, call);
-    }
+fn refuse_name<T>(reader: &mut Reader<'_>, call: &Call<'_>) -> Option<T> {
     let all = reference::FUNCTIONS.iter().map(|function| function.name);
     let help = match near(&call.name, all.clone()) {
         Some(known) => format!("did you mean `{known}`?"),

@@ -6,14 +6,15 @@ use crate::{
     audience::Known,
     compile::{Call, Program, Steps},
     graph::{Id, Leaf, Node},
-    logic::{Bits, Bools},
+    identifiers::Identifiers,
+    logic::Bits,
     sequence::Finder,
     vector::Vector,
 };
 use arrow::{
-    array::{Array, AsArray, RecordBatch},
+    array::{AsArray, RecordBatch},
     buffer::ScalarBuffer,
-    datatypes::{DataType, TimestampMicrosecondType},
+    datatypes::TimestampMicrosecondType,
 };
 use kindred_plugin_api::{Evaluated, Fault, Result, columns::profile};
 use std::sync::Arc;
@@ -220,7 +221,10 @@ impl Evaluator {
                 }
                 Ok(())
             }
-            Leaf::Identifier(index, namespace) => has_identifier(batch.column(*index), namespace, out),
+            Leaf::Identifier(index, namespace) => {
+                Identifiers::of(batch.column(*index))?.have(namespace, out);
+                Ok(())
+            }
             Leaf::Sequence(position) => {
                 let Steps { masks: steps, window, within_us } = &program.sequences[*position];
                 let bits = |mask: &usize| {
@@ -283,21 +287,4 @@ fn as_of(batch: &RecordBatch) -> Result<i64> {
         batch.column_by_name(profile::AS_OF).and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     let column = column.ok_or_else(|| Fault::permanent("schema", "the batch has no as_of"))?;
     Ok(column.values().first().copied().unwrap_or(0))
-}
-
-fn has_identifier(column: &dyn Array, namespace: &str, out: &mut Vector) -> Result<()> {
-    let wrong = || Fault::permanent("schema", "the identifiers are not a list of namespaces and values");
-    let list = column.as_list_opt::<i32>().ok_or_else(wrong)?;
-    let pairs = list.values().as_struct_opt().ok_or_else(wrong)?;
-    let spaces = pairs.columns().first().filter(|c| *c.data_type() == DataType::Utf8).ok_or_else(wrong)?;
-    let (spaces, offsets) = (spaces.as_string::<i32>(), list.value_offsets());
-    let Vector::Bools(Bools { yes, no }) = out else { unreachable!("having an identifier is a condition") };
-    let mut has = |row: usize| {
-        let mut own = offsets[row] as usize..offsets[row + 1] as usize;
-        list.is_valid(row) && own.any(|pair| spaces.is_valid(pair) && spaces.value(pair) == namespace)
-    };
-    yes.pack(list.len(), &mut has);
-    no.copy(yes);
-    no.invert();
-    Ok(())
 }

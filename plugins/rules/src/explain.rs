@@ -7,13 +7,15 @@ use crate::{
     compile::{Scope, Value},
     evaluate::Evaluator,
     graph::Id,
+    identifiers::Identifiers,
     kernel::days,
     parse::Rule,
     time,
     vector::Vector,
 };
-use kindred_plugin_api::Reason;
-use std::collections::HashMap;
+use arrow::array::RecordBatch;
+use kindred_plugin_api::{Reason, columns::profile};
+use std::collections::{BTreeSet, HashMap};
 
 /// Evidence shows this many events, the latest.
 const MAX_EVENTS: usize = 5;
@@ -21,10 +23,15 @@ const MAX_EVENTS: usize = 5;
 const MAX_DEPTH: usize = 40;
 
 /// The reason for one segment; a batch of one row was run before.
-pub(crate) fn explain(evaluator: &mut Evaluator, rules: &[Rule], ordinal: usize) -> Reason {
+pub(crate) fn explain(
+    evaluator: &mut Evaluator,
+    batch: &RecordBatch,
+    rules: &[Rule],
+    ordinal: usize,
+) -> Reason {
     let mut told = vec![false; rules.len()];
     told[ordinal] = true;
-    Teller { evaluator, rules, rule: &rules[ordinal], told }.reason(&rules[ordinal].root, 0)
+    Teller { evaluator, batch, rules, rule: &rules[ordinal], told }.reason(&rules[ordinal].root, 0)
 }
 
 /// What all profiles gave for a rule: how many had a value, and the number found, under what it says in the rule.
@@ -60,6 +67,7 @@ pub(crate) fn figures(
 
 struct Teller<'a> {
     evaluator: &'a mut Evaluator,
+    batch: &'a RecordBatch,
     rules: &'a [Rule],
     rule: &'a Rule,
     /// Segments whose reason has begun; each is told once.
@@ -184,9 +192,18 @@ impl Teller<'_> {
             ExprKind::Percentile(_) | ExprKind::Total(_) => found.extend(self.everybody(below, expr)),
             ExprKind::Attribute(name) => found.push(format!("{name} = {}", self.value(below))),
             ExprKind::Consent => found.push(format!("consent = {}", self.value(below))),
+            ExprKind::HasIdentifier(_) => found.extend(self.identifiers()),
             _ => {}
         });
         found
+    }
+
+    /// The kinds of identifiers that the profile has, each once.
+    fn identifiers(&self) -> Option<String> {
+        let column = self.batch.column_by_name(profile::IDENTIFIERS)?;
+        let found: BTreeSet<&str> = Identifiers::of(column).ok()?.spaces(0).collect();
+        let told = if found.is_empty() { "none".to_owned() } else { Vec::from_iter(found).join(", ") };
+        Some(format!("identifiers = {told}"))
     }
 
     /// The latest events behind a call, with the columns that it looks at.

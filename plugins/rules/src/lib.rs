@@ -21,6 +21,7 @@ mod compile;
 mod evaluate;
 mod explain;
 mod graph;
+mod identifiers;
 mod kernel;
 mod like;
 mod literal;
@@ -209,7 +210,7 @@ impl Segmentation for Rules {
             ));
         }
         evaluator.run(batch)?;
-        Ok(explain::explain(evaluator, &self.rules, segment))
+        Ok(explain::explain(evaluator, batch, &self.rules, segment))
     }
 }
 

@@ -5,12 +5,17 @@
 mod support;
 
 use arrow::{
-    array::{Array, Int64Array, RecordBatch, StringArray, StructArray},
-    datatypes::{Field, Schema},
+    array::{
+        Array, ArrayRef, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+        TimestampMicrosecondArray,
+    },
+    buffer::OffsetBuffer,
+    datatypes::Field,
 };
 use kindred_plugin_api::{Context, Evaluated, Problem, Segment, Segmentation};
 use kindred_plugin_rules::{Config, Rules};
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -42,6 +47,30 @@ fn evaluate(rule: &str, profile: &Profile, as_of: i64) -> Evaluated {
     plugin.evaluate(&batch).unwrap()
 }
 
+/// A profile whose events have these columns, beside all that it has itself.
+fn with_events(profile: &Profile, times: Vec<i64>, columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let count = times.len();
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times).with_timezone("+00:00"));
+    let columns: Vec<(&str, ArrayRef)> = [("event_time", times)].into_iter().chain(columns).collect();
+    let fields = columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+    let rows =
+        StructArray::new(fields.collect(), columns.into_iter().map(|(_, column)| column).collect(), None);
+    let item = Arc::new(Field::new("item", rows.data_type().clone(), false));
+    let list = ListArray::new(item, OffsetBuffer::from_lengths([count]), Arc::new(rows), None);
+    let whole = batch(&[Profile { events: Vec::new(), ..profile.clone() }], AS_OF, 7);
+    let schema = whole.schema();
+    let columns = schema.fields().iter().zip(whole.columns()).map(|(field, column)| {
+        let own: ArrayRef =
+            if field.name() == "events" { Arc::new(list.clone()) } else { Arc::clone(column) };
+        (field.name().clone(), own, true)
+    });
+    RecordBatch::try_from_iter_with_nullable(columns).unwrap()
+}
+
+fn texts(values: impl Iterator<Item = String>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<StringArray>())
+}
+
 fn holds(rule: &str, profile: &Profile, as_of: i64) -> bool {
     evaluate(rule, profile, as_of).row(0).0 == [0]
 }
@@ -61,6 +90,37 @@ fn a_rule_of_100_kb() {
     assert_eq!(problems(of(7_000)), vec![]);
     let found = problems(of(8_000));
     assert!(found[0].message.contains("102400 are allowed"), "{found:?}");
+}
+
+#[test]
+fn a_rule_of_100_kb_is_answered() {
+    let name = |at: usize| format!("product-view-{at:04}");
+    let count = 5_000;
+    let names: Vec<String> = (0..count).map(|at| format!("'{}'", name(at))).collect();
+    let rule = format!("count(event IN ({}), '30 days') = 2", names.join(","));
+    assert!((100_000..=102_400).contains(&rule.len()), "{}", rule.len());
+    let started = Instant::now();
+    for (names, expected) in [
+        (vec![name(0), name(count - 1)], true),
+        (vec![name(count / 2), name(count), name(7)], true),
+        (vec![name(0), name(count)], false),
+        (vec![name(1), name(2), name(3)], false),
+        (vec![], false),
+    ] {
+        let times = vec![AS_OF - DAY; names.len()];
+        let batch = with_events(&Profile::default(), times, vec![("event", texts(names.iter().cloned()))]);
+        let mut plugin = open([rule.clone()].into_iter()).unwrap();
+        plugin.bind(batch.schema()).unwrap();
+        let answer = plugin.evaluate(&batch).unwrap();
+        let inside: &[u32] = if expected { &[0] } else { &[] };
+        let counted = names.iter().filter(|known| **known < name(count)).count();
+        // Something changes when the events that count are 30 days old.
+        let next = (counted > 0).then_some(AS_OF + 29 * DAY);
+        assert_eq!(answer.row(0), (inside, next), "{names:?}");
+        let reason = plugin.explain(&batch, 0).unwrap();
+        assert_eq!((reason.holds, reason.value), (Some(expected), Some(counted.to_string())), "{names:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -180,8 +240,19 @@ fn ten_thousand_segments_in_one_open() {
     let needs = plugin.plan(&batch.schema()).unwrap();
     assert!(needs.columns.len() < 10, "{needs:?}");
     plugin.bind(batch.schema()).unwrap();
-    plugin.evaluate(&batch).unwrap();
-    plugin.explain(&batch, 9_999).unwrap();
+    // No event has these names, nobody has an age or is a VIP; in_segment of what holds for nobody holds for nobody.
+    assert_eq!(plugin.evaluate(&batch).unwrap().row(0), (&[][..], None));
+    let reason = plugin.explain(&batch, 9_999).unwrap();
+    assert_eq!((reason.holds, reason.value.as_deref()), (Some(false), Some("not found")));
+    assert_eq!(reason.condition, rule(9_999));
+    let event = texts(["e100", "e200"].map(str::to_owned).into_iter());
+    let category = texts(["c", "c"].map(str::to_owned).into_iter());
+    let known = Profile { age: Some(3), ..Profile::default() };
+    let known =
+        with_events(&known, vec![AS_OF - HOUR, AS_OF], vec![("event", event), ("category", category)]);
+    plugin.bind(known.schema()).unwrap();
+    let answer = plugin.evaluate(&known).unwrap();
+    assert_eq!(answer.row(0), (&[3, 100, 101, 200, 201][..], Some(AS_OF - HOUR + 101 * DAY)));
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 
     let started = Instant::now();
@@ -209,27 +280,8 @@ fn ten_thousand_ranks_in_one_open() {
 }
 
 /// A batch whose one event column is called `value`.
-fn valued(value: Arc<dyn Array>) -> RecordBatch {
-    let whole = batch(&[Profile::default()], AS_OF, 7);
-    let time = Arc::new(arrow::array::TimestampMicrosecondArray::from(vec![AS_OF]).with_timezone("+00:00"));
-    let fields = vec![
-        Field::new("event_time", time.data_type().clone(), false),
-        Field::new("value", value.data_type().clone(), true),
-    ];
-    let rows = StructArray::new(fields.into(), vec![time, value], None);
-    let item = Arc::new(Field::new("item", rows.data_type().clone(), false));
-    let list = arrow::array::ListArray::new(
-        item,
-        arrow::buffer::OffsetBuffer::from_lengths([1]),
-        Arc::new(rows),
-        None,
-    );
-    let as_of = whole.column_by_name("as_of").unwrap().clone();
-    let fields = vec![
-        Field::new("as_of", as_of.data_type().clone(), false),
-        Field::new("events", list.data_type().clone(), true),
-    ];
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![as_of, Arc::new(list)]).unwrap()
+fn valued(value: ArrayRef) -> RecordBatch {
+    with_events(&Profile::default(), vec![AS_OF], vec![("value", value)])
 }
 
 #[test]
@@ -248,4 +300,59 @@ fn a_column_that_is_text_here_and_a_number_there() {
     plugin.bind(number.schema()).unwrap();
     let fault = plugin.evaluate(&text).unwrap_err();
     assert_eq!(fault.code, "schema", "{fault}");
+}
+
+/// One a second until `AS_OF`: in the first half everything is a view or put into a cart, in the second half a view or
+/// bought.
+#[test]
+fn a_profile_with_five_million_events() {
+    let count = 5_000_000_usize;
+    const SECOND: i64 = 1_000_000;
+    let time = |place: usize| AS_OF - (count - 1 - place) as i64 * SECOND;
+    let event = |place: usize| match (place % 3, place < count / 2) {
+        (0, true) => "cart",
+        (0, false) => "purchase",
+        _ => "view",
+    };
+    let quantity = |place: usize| (!place.is_multiple_of(5)).then_some((place % 11) as i64 - 3);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("event", Arc::new((0..count).map(|place| Some(event(place))).collect::<StringArray>())),
+        ("quantity", Arc::new((0..count).map(quantity).collect::<Int64Array>())),
+    ];
+    let batch = with_events(&Profile::default(), (0..count).map(time).collect(), columns);
+    // Looked at one by one.
+    let carts = (0..count).filter(|place| event(*place) == "cart").count();
+    let sum: i64 = (0..count).filter_map(quantity).sum();
+    let days: HashSet<i64> = (0..count).map(|place| time(place).div_euclid(DAY)).collect();
+    let bought: Vec<usize> = (0..count).filter(|place| event(*place) == "purchase").collect();
+    let valued = |place: &&usize| quantity(**place).is_some();
+    let (first, last) = (bought.iter().find(valued).unwrap(), bought.iter().rev().find(valued).unwrap());
+    let last_cart = (0..count).rev().find(|place| event(*place) == "cart").unwrap();
+    let apart = bought[0] - last_cart;
+    let rules = [
+        (format!("count(TRUE) = {count}"), true),
+        (format!("count(event = 'cart') = {carts}"), true),
+        (format!("count(TRUE, '1 hour') = {}", count.min(3_600)), true),
+        (format!("sum(quantity, TRUE) = {sum}"), true),
+        (format!("count_distinct_days(TRUE) = {}", days.len()), true),
+        ("count_distinct(quantity, TRUE) = 11".to_owned(), true),
+        (format!("first(quantity, event = 'purchase') = {}", quantity(*first).unwrap()), true),
+        (format!("last(quantity, event = 'purchase') = {}", quantity(*last).unwrap()), true),
+        ("min(quantity, TRUE) = -3 AND max(quantity, TRUE) = 7".to_owned(), true),
+        (format!("sequence(event = 'cart' THEN event = 'purchase' WITHIN '{apart} seconds')"), true),
+        (format!("sequence(event = 'cart' THEN event = 'purchase' WITHIN '{} seconds')", apart - 1), false),
+        ("sequence(event = 'purchase' THEN event = 'cart' WITHIN '1000 days')".to_owned(), false),
+        ("sequence(event = 'cart' THEN event = 'view' THEN event = 'cart' THEN event = 'purchase' WITHIN '10 seconds')".to_owned(), true),
+    ];
+    let started = Instant::now();
+    let mut plugin = open(rules.iter().map(|(rule, _)| rule.clone())).unwrap();
+    plugin.bind(batch.schema()).unwrap();
+    let answer = plugin.evaluate(&batch).unwrap();
+    let members: Vec<u32> =
+        (0_u32..).zip(&rules).filter(|(_, (_, holds))| *holds).map(|(at, _)| at).collect();
+    // The event that is an hour old has left already; the next leaves a second later.
+    assert_eq!(answer.row(0), (&members[..], Some(AS_OF + SECOND)));
+    let reason = plugin.explain(&batch, 1).unwrap();
+    assert_eq!((reason.holds, reason.value, reason.evidence.len()), (Some(true), Some(carts.to_string()), 5));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }

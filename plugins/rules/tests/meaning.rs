@@ -112,6 +112,57 @@ fn the_next_change_is_exact() {
     assert_eq!(evaluate(&both, &profile).row(0), (&[0, 1][..], Some(AS_OF + 6 * HOUR)));
 }
 
+/// Rules of random cases that once failed, with events that decide them, and when their answers change.
+#[test]
+fn rules_that_once_failed() {
+    let profile = Profile {
+        score: Some(-2.0),
+        events: vec![
+            Event { time: AS_OF - 40 * DAY, paid: Some(false), ..Event::default() },
+            Event { time: AS_OF - 39 * DAY, quantity: Some(7), ..Event::default() },
+            Event { time: AS_OF - 38 * DAY, amount: Some(0.0), ..Event::default() },
+            Event { time: AS_OF - 4 * DAY, paid: Some(true), ..Event::default() },
+            Event { shipped: Some(AS_OF), ..at(6 * HOUR, "view", None) },
+        ],
+        ..Profile::default()
+    };
+    for (rule, member, next) in [
+        (
+            "sequence((paid = false) IS TRUE THEN 6.50 < quantity THEN amount = 0 WITHIN '1 week', 'previous quarter')",
+            true,
+            Some(60 * DAY),
+        ),
+        (
+            "NOT (NOT ((days_since(TRUE) = count_distinct_days(paid, '1 week', '3 days', 'in Pacific/Auckland')) IS NOT TRUE))",
+            true,
+            Some(18 * HOUR),
+        ),
+        (
+            "min(shipped, (paid) or (event NOT LIKE '_E' ESCAPE '|') or (paid), '3 days') IS NOT NULL",
+            true,
+            Some(3 * DAY - 6 * HOUR),
+        ),
+        (
+            "(days_since((event IS NULL) AND (quantity IS NOT NULL)) > days_since((amount IS NOT NULL) AND (amount <> 0)))
+             IS NOT NULL",
+            false,
+            None,
+        ),
+        ("days_since(NOT (quantity IS NOT NULL)) <= 1", true, Some(18 * HOUR + 1)),
+        ("attr('crm.score') NOT BETWEEN -1 AND NULL", true, None),
+        ("NOT (did(shipped IN (NULL, NULL), '1 day', '720 minutes'))", true, None),
+        (
+            "count_distinct_days((quantity <> NULL) or (category IN (event, category, 'tents', 'DE')), 'in UTC') = 0",
+            true,
+            None,
+        ),
+    ] {
+        let answer = evaluate(&[rule], &profile);
+        let members: &[u32] = if member { &[0] } else { &[] };
+        assert_eq!(answer.row(0), (members, next.map(|later| AS_OF + later)), "{rule}");
+    }
+}
+
 #[test]
 fn reasons_show_what_was_found() {
     let reason = explain(
@@ -217,6 +268,21 @@ fn reasons_show_what_each_function_found() {
     assert_eq!((value.as_str(), evidence.len()), ("3", 1));
     let (value, evidence) = told("CASE WHEN did(event = 'cart') THEN 1 ELSE 2 END = 2", &profile);
     assert_eq!((value.as_str(), evidence.len()), ("2", 0));
+}
+
+#[test]
+fn reasons_show_which_kinds_of_identifiers_there_are() {
+    let mut profile = shopper();
+    profile.namespaces = ["maid", "cookie", "cookie"].map(str::to_owned).to_vec();
+    let all = vec!["identifiers = cookie, maid".to_owned()];
+    assert_eq!(told("has_identifier('cookie')", &profile), ("true".to_owned(), all.clone()));
+    assert_eq!(told("has_identifier('crm')", &profile), ("false".to_owned(), all));
+    let none = ("false".to_owned(), vec!["identifiers = none".to_owned()]);
+    assert_eq!(told("has_identifier('crm')", &shopper()), none);
+    let reason = explain(&["has_identifier('crm') OR NOT has_identifier('email')"], &profile);
+    let [crm, email] = &reason.because[..] else { panic!("{reason:#?}") };
+    assert_eq!((crm.holds, email.holds), (Some(false), Some(true)));
+    assert_eq!(crm.evidence, email.because[0].evidence);
 }
 
 #[test]

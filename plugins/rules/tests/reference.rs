@@ -13,9 +13,13 @@ use arrow::{
 use kindred_plugin_api::{Context, Segment, Segmentation, columns};
 use kindred_plugin_rules::{
     Config, Rules,
-    reference::{Entry, FORMS, FUNCTIONS, page},
+    reference::{Entry, FORMS, FUNCTIONS, page, parsed},
 };
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::Arc,
+};
 
 const AS_OF: &str = "2026-01-31";
 const SEGMENTS: [&str; 2] = ["suppressed", "vip"];
@@ -143,6 +147,21 @@ fn every_example_uses_what_it_is_about() {
     for Entry { name, example, signature, .. } in FUNCTIONS {
         assert!(example.rule.contains(&format!("{name}(")), "{name}: {}", example.rule);
         assert!(signature.starts_with(&format!("{name}(")), "{name}: {signature}");
+    }
+}
+
+#[test]
+fn every_name_that_the_parser_knows_has_an_entry() {
+    let sorted = |names: Vec<&'static str>| {
+        let set: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(set.len(), names.len(), "each once: {names:?}");
+        set
+    };
+    let told = FUNCTIONS.iter().map(|entry| entry.name).collect();
+    assert_eq!(sorted(parsed().collect()), sorted(told));
+    for name in parsed() {
+        let problems = Rules::validate(&Config { rule: format!("{name}(1, 2, 3, 4, 5, 6, 7) = 1") });
+        assert!(!problems[0].message.contains("no function"), "{name}: {}", problems[0].message);
     }
 }
 

@@ -42,7 +42,9 @@ impl Writer<'_> {
             ("sum" | "avg", _) => self.exact(),
             _ => self.operand(kind, 1, true, false),
         };
-        Rule::new(format!("{function}({}, {}{})", of.text, predicate.text, frame.text), move |w| {
+        let text = format!("{function}({}, {}{})", of.text, predicate.text, frame.text);
+        self.watch_values(&text, &of, &predicate, &frame);
+        Rule::new(text, move |w| {
             let events = matching(w, &predicate, &frame);
             let values = events.into_iter().map(|event| of.at(&about(w, event)));
             aggregate(function, values.filter(|v| *v != Value::Null).collect())
@@ -71,16 +73,16 @@ impl Writer<'_> {
 
     pub(super) fn count(&mut self) -> Rule {
         let (frame, predicate) = (self.window(), self.predicate());
-        Rule::new(format!("count({}{})", predicate.text, frame.text), move |w| {
-            Value::Int(matching(w, &predicate, &frame).len() as i64)
-        })
+        let text = format!("count({}{})", predicate.text, frame.text);
+        self.watch(&text, &[&predicate], &frame);
+        Rule::new(text, move |w| Value::Int(matching(w, &predicate, &frame).len() as i64))
     }
 
     pub(super) fn did(&mut self) -> Rule {
         let (frame, predicate) = (self.window(), self.predicate());
-        Rule::new(format!("did({}{})", predicate.text, frame.text), move |w| {
-            Value::Bool(!matching(w, &predicate, &frame).is_empty())
-        })
+        let text = format!("did({}{})", predicate.text, frame.text);
+        self.watch(&text, &[&predicate], &frame);
+        Rule::new(text, move |w| Value::Bool(!matching(w, &predicate, &frame).is_empty()))
     }
 
     fn days(&mut self) -> Rule {
@@ -88,7 +90,9 @@ impl Writer<'_> {
         let named = self.random.chance(50).then(|| self.random.pick(&ZONES));
         let zone = named.or(frame.zone).unwrap_or("UTC");
         let last = named.map_or(String::new(), |zone| format!(", 'in {zone}'"));
-        Rule::new(format!("count_distinct_days({}{}{last})", predicate.text, frame.text), move |w| {
+        let text = format!("count_distinct_days({}{}{last})", predicate.text, frame.text);
+        self.watch(&text, &[&predicate], &frame);
+        Rule::new(text, move |w| {
             let days =
                 matching(w, &predicate, &frame).into_iter().map(|event| Value::Int(day(event.time, zone)));
             aggregate("count_distinct", days.collect())
@@ -97,7 +101,9 @@ impl Writer<'_> {
 
     fn rate(&mut self) -> Rule {
         let (frame, part, whole) = (self.window(), self.predicate(), self.predicate());
-        Rule::new(format!("rate({}, {}{})", part.text, whole.text, frame.text), move |w| {
+        let text = format!("rate({}, {}{})", part.text, whole.text, frame.text);
+        self.watch(&text, &[&part, &whole], &frame);
+        Rule::new(text, move |w| {
             let count = |predicate| matching(w, predicate, &frame).len() as f64;
             let (part, whole) = (count(&part), count(&whole));
             if whole == 0.0 { Value::Null } else { Value::Float(part / whole) }
@@ -108,14 +114,14 @@ impl Writer<'_> {
         let (frame, more) = (self.window(), self.random.chance(50).then(|| self.predicate()));
         let id = self.random.pick(&["1", "3", "12", "4", "9"]);
         let predicate = more.as_ref().map_or(String::new(), |rule| format!(", {}", rule.text));
-        Rule::new(format!("interest('IAB {id}'{predicate}{})", frame.text), move |w| {
-            let below =
-                |e: &&Event| e.path.as_ref().is_some_and(|path| path.split('/').any(|part| part == id));
-            let holds =
-                |e: &&Event| more.as_ref().is_none_or(|rule| rule.at(&about(w, e)) == Value::Bool(true));
-            let inside = |e: &&Event| frame.holds(e.time, w.as_of);
-            Value::Bool(w.profile.events.iter().filter(inside).filter(below).any(|e| holds(&e)))
-        })
+        let text = format!("interest('IAB {id}'{predicate}{})", frame.text);
+        let below = Rule::new("", move |w| {
+            let path = w.event.unwrap().path.as_ref();
+            let is_below = path.is_some_and(|path| path.split('/').any(|part| part == id));
+            Value::Bool(is_below && more.as_ref().is_none_or(|rule| rule.at(w) == Value::Bool(true)))
+        });
+        self.watch(&text, &[&below], &frame);
+        Rule::new(text, move |w| Value::Bool(!matching(w, &below, &frame).is_empty()))
     }
 
     /// Every combination of events is tried.
@@ -129,6 +135,7 @@ impl Writer<'_> {
         } else {
             format!("sequence({}, within => '{name}'{})", texts.join(", "), frame.text)
         };
+        self.watch(&text, &steps.iter().collect::<Vec<_>>(), &frame);
         Rule::new(text, move |w| {
             let events: Vec<&Event> =
                 w.profile.events.iter().filter(|e| frame.holds(e.time, w.as_of)).collect();
@@ -147,16 +154,20 @@ impl Writer<'_> {
             1 => self.operand(Kind::Number, 1, false, false),
             _ => self.constant(Kind::Number),
         };
-        if self.random.chance(30) {
+        let rule = if self.random.chance(30) {
             self.compare(right, left, false)
         } else {
             self.compare(left, right, false)
-        }
+        };
+        self.watch_age(&rule);
+        rule
     }
 
     fn days_since(&mut self) -> Rule {
         let predicate = self.predicate();
-        Rule::new(format!("days_since({})", predicate.text), move |w| {
+        let text = format!("days_since({})", predicate.text);
+        self.watch(&text, &[&predicate], &Frame::all());
+        Rule::new(text, move |w| {
             let last = matching(w, &predicate, &Frame::all()).last().map(|event| event.time);
             last.map_or(Value::Null, |time| Value::Age(w.as_of - time))
         })
@@ -206,11 +217,11 @@ fn follows(
 }
 
 /// The same world, about one event.
-fn about<'a>(w: &World<'a>, event: &'a Event) -> World<'a> {
+pub(super) fn about<'a>(w: &World<'a>, event: &'a Event) -> World<'a> {
     World { event: Some(event), profile: w.profile, as_of: w.as_of, rules: w.rules, everybody: w.everybody }
 }
 
-fn matching<'a>(w: &World<'a>, predicate: &Rule, frame: &Frame) -> Vec<&'a Event> {
+pub(super) fn matching<'a>(w: &World<'a>, predicate: &Rule, frame: &Frame) -> Vec<&'a Event> {
     let inside = |e: &&Event| frame.holds(e.time, w.as_of);
     let holds = |e: &&'a Event| predicate.at(&about(w, e)) == Value::Bool(true);
     w.profile.events.iter().filter(inside).filter(holds).collect()

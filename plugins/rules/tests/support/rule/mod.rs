@@ -5,17 +5,23 @@ use super::{
     data::{Event, Profile},
 };
 use sql::{Value, compare, like, not, not_word, truth};
+use std::rc::Rc;
+pub(crate) use watch::Watch;
 
 mod calls;
 mod over_all;
 mod sql;
 mod values;
-mod windows;
+mod watch;
+pub(crate) mod windows;
 
 /// An expression, with the text that it is written as.
+#[derive(Clone)]
 pub(crate) struct Rule {
     pub(crate) text: String,
-    eval: Box<dyn Fn(&World<'_>) -> Value>,
+    /// What its answer can change with when only time passes; of whole rules.
+    pub(crate) watches: Vec<Watch>,
+    eval: Rc<dyn Fn(&World<'_>) -> Value>,
 }
 
 /// Where an expression is evaluated.
@@ -37,7 +43,7 @@ enum Kind {
 
 impl Rule {
     fn new(text: impl Into<String>, eval: impl Fn(&World<'_>) -> Value + 'static) -> Self {
-        Self { text: text.into(), eval: Box::new(eval) }
+        Self { text: text.into(), watches: Vec::new(), eval: Rc::new(eval) }
     }
 
     fn at(&self, world: &World<'_>) -> Value {
@@ -63,8 +69,12 @@ pub(crate) fn rules(random: &mut Random, count: usize) -> Vec<(String, Rule)> {
     for index in 0..count {
         let known: Vec<String> =
             rules.iter().map(|(name, _)| name.clone()).chain(["vip".to_owned()]).collect();
-        let mut writer = Writer { random, known };
-        rules.push((format!("segment-{index}"), writer.condition(3, false)));
+        let mut writer = Writer { random, known, watches: Vec::new() };
+        let mut rule = writer.condition(3, false);
+        // Some of what is drawn is thrown away.
+        rule.watches = writer.watches;
+        rule.watches.retain(|watch| rule.text.contains(&watch.text));
+        rules.push((format!("segment-{index}"), rule));
     }
     for index in (1..count).rev() {
         rules.swap(index, random.below(index + 1));
@@ -75,6 +85,7 @@ pub(crate) fn rules(random: &mut Random, count: usize) -> Vec<(String, Rule)> {
 struct Writer<'a> {
     random: &'a mut Random,
     known: Vec<String>,
+    watches: Vec<Watch>,
 }
 
 impl Writer<'_> {

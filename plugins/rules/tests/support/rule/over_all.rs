@@ -2,7 +2,9 @@
 
 use super::{
     Rule, World, Writer,
-    sql::{Value, compare},
+    calls::{about, matching},
+    sql::{Value, aggregate, compare},
+    windows::Frame,
 };
 
 impl Writer<'_> {
@@ -18,18 +20,11 @@ impl Writer<'_> {
             1 => {
                 let (of, predicate) = (self.exact(), self.predicate());
                 let text = format!("max({}, {})", of.text, predicate.text);
+                self.watch_values(&text, &of, &predicate, &Frame::all());
                 Rule::new(text, move |w| {
-                    let about = |event| World {
-                        event: Some(event),
-                        profile: w.profile,
-                        as_of: w.as_of,
-                        rules: w.rules,
-                        everybody: w.everybody,
-                    };
-                    let seen = w.profile.events.iter().filter(|event| event.time <= w.as_of);
-                    let values = seen.filter(|e| predicate.at(&about(e)) == Value::Bool(true));
-                    let values = values.map(|e| of.at(&about(e))).filter(|v| *v != Value::Null);
-                    super::sql::aggregate("max", values.collect())
+                    let events = matching(w, &predicate, &Frame::all()).into_iter();
+                    let values = events.map(|event| of.at(&about(w, event))).filter(|v| *v != Value::Null);
+                    aggregate("max", values.collect())
                 })
             }
             2 => Self::named_attribute("age"),
@@ -63,7 +58,7 @@ impl Writer<'_> {
         let op = self.random.pick(&["<", ">", "="]);
         let bound = self.random.below(40) as i64 - 5;
         Rule::new(format!("total({}) {op} {bound}", of.text), move |w| {
-            let sum = super::sql::aggregate("sum", everybody(&of, w));
+            let sum = aggregate("sum", everybody(&of, w));
             compare(op, &sum, &Value::Int(bound))
         })
     }

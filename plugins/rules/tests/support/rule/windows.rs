@@ -5,9 +5,10 @@ use super::{
     Writer,
 };
 use jiff::{Timestamp, Zoned, tz::TimeZone};
+use std::rc::Rc;
 
 pub(super) const ZONES: [&str; 4] = ["UTC", "Europe/Berlin", "Pacific/Auckland", "America/St_Johns"];
-pub(super) const LENGTHS: [(&str, i64); 6] = [
+pub(crate) const LENGTHS: [(&str, i64); 6] = [
     ("6 hours", 6 * HOUR),
     ("720 minutes", 12 * HOUR),
     ("1 day", DAY),
@@ -17,15 +18,16 @@ pub(super) const LENGTHS: [(&str, i64); 6] = [
 ];
 
 /// A window, with the text that it is written as.
+#[derive(Clone)]
 pub(super) struct Frame {
     pub(super) text: String,
     pub(super) zone: Option<&'static str>,
-    inside: Box<dyn Fn(i64, i64) -> bool>,
+    inside: Rc<dyn Fn(i64, i64) -> bool>,
 }
 
 impl Frame {
     fn new(text: String, inside: impl Fn(i64, i64) -> bool + 'static) -> Self {
-        Self { text, zone: None, inside: Box::new(inside) }
+        Self { text, zone: None, inside: Rc::new(inside) }
     }
 
     pub(super) fn all() -> Self {
