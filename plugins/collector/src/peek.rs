@@ -67,6 +67,8 @@ struct Signals<'a> {
     #[serde(borrow, alias = "usPrivacy")]
     us_privacy: Option<&'a RawValue>,
     #[serde(borrow)]
+    gcs: Option<&'a RawValue>,
+    #[serde(borrow)]
     gpc: Option<&'a RawValue>,
     #[serde(borrow)]
     status: Option<&'a RawValue>,
@@ -158,6 +160,7 @@ impl Signals<'_> {
             tcf: said(self.gdpr_consent),
             gpp: said(self.gpp),
             us_privacy: said(self.us_privacy),
+            gcs: said(self.gcs),
             gpc: yes(self.gpc),
             status: said(self.status),
         };

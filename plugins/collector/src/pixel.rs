@@ -8,7 +8,7 @@
 //! | `u`, `a` | user id, anonymous id |
 //! | `url`, `ref`, `title` | the page; without `url` the header `Referer` |
 //! | `ts` | when it happened, ISO 8601 or a number since 1970 |
-//! | `gdpr`, `gdpr_consent`, `gpp`, `gpp_sid`, `us_privacy` | signals of consent |
+//! | `gdpr`, `gdpr_consent`, `gpp`, `gpp_sid`, `us_privacy`, `gcs` | signals of consent |
 //! | `p.NAME` | a property |
 
 use crate::{

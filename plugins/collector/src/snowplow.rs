@@ -61,7 +61,7 @@ pub(crate) async fn get(
     let site = app.sites.without_key(visit.query.get("aid"), visit.origin.as_deref())?;
     site.accepts(visit.origin.as_deref())?;
     let _under_way = site.enter(visit.received_us)?;
-    let signals = ["gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy"];
+    let signals = ["gdpr", "gdpr_consent", "gpp", "gpp_sid", "us_privacy", "gcs"];
     let pairs = visit.query.0.iter().filter(|(key, _)| !signals.contains(&key.as_str()));
     let object: Map<_, _> = pairs.map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
     let json = Value::Object(object).to_string();

@@ -32,6 +32,7 @@ pub(crate) struct Said {
     pub(crate) tcf: Option<String>,
     pub(crate) gpp: Option<String>,
     pub(crate) us_privacy: Option<String>,
+    pub(crate) gcs: Option<String>,
     pub(crate) gpc: bool,
     /// What a sender that asked the visitor itself adds; it only ever takes away.
     pub(crate) status: Option<String>,
@@ -51,6 +52,7 @@ impl Said {
             tcf: tcf.or_else(|| applies.then(|| MISSING.to_owned())),
             gpp: own("gpp"),
             us_privacy: own("us_privacy").or_else(|| cookie("usprivacy")),
+            gcs: own("gcs"),
             gpc: gpc(lines),
             status: None,
         }
@@ -62,6 +64,7 @@ impl Said {
             tcf: self.tcf.or_else(|| request.tcf.clone()),
             gpp: self.gpp.or_else(|| request.gpp.clone()),
             us_privacy: self.us_privacy.or_else(|| request.us_privacy.clone()),
+            gcs: self.gcs.or_else(|| request.gcs.clone()),
             gpc: self.gpc || request.gpc,
             status: self.status,
         }
@@ -80,6 +83,7 @@ impl Said {
             tcf: self.tcf.as_deref(),
             gpp: self.gpp.as_deref(),
             us_privacy: self.us_privacy.as_deref(),
+            gcs: self.gcs.as_deref(),
             gpc: self.gpc,
         };
         let consent = policy.decide(&signals);

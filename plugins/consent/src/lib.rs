@@ -19,7 +19,7 @@ use kindred_plugin_api::{arrow::compute, prelude::*};
 use kindred_signals::{Consent, Policy, Signals};
 use std::sync::Arc;
 
-/// Options of `consent`. At least one of `tcf`, `gpp`, `us_privacy` and `gpc` is needed.
+/// Options of `consent`. At least one of `tcf`, `gpp`, `us_privacy`, `gcs` and `gpc` is needed.
 #[derive(Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -32,6 +32,9 @@ pub struct Config {
     /// Column with US Privacy strings, `1YNN`.
     #[serde(default)]
     us_privacy: Option<String>,
+    /// Column with Google consent modes, `G111`: the parameter `gcs`.
+    #[serde(default)]
+    gcs: Option<String>,
     /// Column with Global Privacy Control: the value of the header `Sec-GPC`, where `1` is on, or a Boolean.
     #[serde(default)]
     gpc: Option<String>,
@@ -45,9 +48,14 @@ pub struct Config {
 
 impl Config {
     /// Option and column of the signals that rows have, in the order of [`Signals`].
-    fn columns(&self) -> [(&'static str, Option<&str>); 4] {
-        let all =
-            [("tcf", &self.tcf), ("gpp", &self.gpp), ("us_privacy", &self.us_privacy), ("gpc", &self.gpc)];
+    fn columns(&self) -> [(&'static str, Option<&str>); 5] {
+        let all = [
+            ("tcf", &self.tcf),
+            ("gpp", &self.gpp),
+            ("us_privacy", &self.us_privacy),
+            ("gcs", &self.gcs),
+            ("gpc", &self.gpc),
+        ];
         all.map(|(option, column)| (option, column.as_deref()))
     }
 }
@@ -57,7 +65,7 @@ pub struct ConsentSignals {
     config: Config,
     context: Context,
     /// Where the signals are, in the order of [`Config::columns`].
-    signals: [Option<usize>; 4],
+    signals: [Option<usize>; 5],
     /// The consent that rows came with.
     given: Option<usize>,
     /// Columns that stay.
@@ -74,7 +82,7 @@ impl Enrichment for ConsentSignals {
         let in_policy = |(at, why)| Problem::new(format!("/policy{at}"), why);
         let mut problems: Vec<Problem> = config.policy.problems().into_iter().map(in_policy).collect();
         if config.columns().iter().all(|(_, column)| column.is_none()) {
-            let help = "name a column: `tcf`, `gpp`, `us_privacy` or `gpc`";
+            let help = "name a column: `tcf`, `gpp`, `us_privacy`, `gcs` or `gpc`";
             problems.push(Problem::new("", "no column with a signal").help(help));
         }
         for (option, column) in config.columns() {
@@ -88,7 +96,7 @@ impl Enrichment for ConsentSignals {
 
     fn open(config: Config, context: Context) -> Result<Self> {
         let output = Arc::new(Schema::empty());
-        Ok(Self { config, context, signals: [None; 4], given: None, kept: Vec::new(), output })
+        Ok(Self { config, context, signals: [None; 5], given: None, kept: Vec::new(), output })
     }
 
     fn bind(&mut self, input: SchemaRef) -> Result<SchemaRef> {
@@ -112,13 +120,14 @@ impl Enrichment for ConsentSignals {
 
     fn process(&mut self, batch: RecordBatch) -> Result<Processed> {
         let column = |index: Option<usize>| index.map(|index| text(batch.column(index))).transpose();
-        let [tcf, gpp, us_privacy, gpc] = self.signals.map(column);
-        let (tcf, gpp, us_privacy, gpc) = (tcf?, gpp?, us_privacy?, gpc?);
+        let [tcf, gpp, us_privacy, gcs, gpc] = self.signals.map(column);
+        let (tcf, gpp, us_privacy, gcs, gpc) = (tcf?, gpp?, us_privacy?, gcs?, gpc?);
         let given = column(self.given)?;
         let mut malformed = 0_u32;
         let decide = |row| {
             let (tcf, gpp, us_privacy) = (at(&tcf, row), at(&gpp, row), at(&us_privacy, row));
-            let signals = Signals { tcf, gpp, us_privacy, gpc: kindred_signals::gpc(at(&gpc, row)) };
+            let (gcs, gpc) = (at(&gcs, row), kindred_signals::gpc(at(&gpc, row)));
+            let signals = Signals { tcf, gpp, us_privacy, gcs, gpc };
             let consent = self.config.policy.evaluate(&signals).unwrap_or_else(|_| {
                 malformed += 1;
                 Consent::malformed()

@@ -1,8 +1,8 @@
 //! From signals to a decision. Each signal allows a number of stages, 0 to 3; the smallest number counts.
 
 use crate::{
-    Consent, Denies, Field, Gpp, Malformed, NoSignal, Policy, RestrictionType, Section, Signals, Stage,
-    TcString, UsPrivacy, UsSection, tcf::Flags,
+    Consent, Denies, Field, GoogleConsent, Gpp, Malformed, NoSignal, Policy, RestrictionType, Section,
+    Signals, Stage, TcString, UsPrivacy, UsSection, tcf::Flags,
 };
 use std::fmt::Write;
 
@@ -47,6 +47,12 @@ impl Policy {
         }
         if let Some(text) = said(signals.us_privacy) {
             heard.hear(self.us_privacy(UsPrivacy::parse(text)?), |version| version.push_str("usprivacy"));
+        }
+        if let Some(text) = said(signals.gcs) {
+            // Who does not tell has said nothing.
+            if let Some(stages) = google(GoogleConsent::parse(text)?) {
+                heard.hear(stages, |version| version.push_str("gcs"));
+            }
         }
         if signals.gpc {
             heard.hear(before(self.us_opt_out), |version| version.push_str("gpc"));
@@ -208,6 +214,13 @@ impl Restricted {
         }
         restricted
     }
+}
+
+/// Nothing is collected where measuring is denied, and nothing handed on where advertising is.
+fn google(said: GoogleConsent) -> Option<usize> {
+    let measured = said.analytics_storage.map(|granted| if granted { 3 } else { before(Denies::Collect) });
+    let advertised = said.ad_storage.map(|granted| if granted { 3 } else { before(Denies::Activate) });
+    measured.into_iter().chain(advertised).min()
 }
 
 /// The number of stages before the first one denied.

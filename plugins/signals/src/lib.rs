@@ -1,7 +1,7 @@
 //! What a visitor said about their data, read from the signals that a page view carries, and what may be done with it.
 //!
-//! Signals are read by [`TcString`], [`Gpp`], [`UsPrivacy`] and [`gpc`]; [`Policy::decide`] makes a [`Consent`] of
-//! them: collect, segment, activate. Whatever cannot be read denies everything, and no error repeats a signal, for a
+//! Signals are read by [`TcString`], [`Gpp`], [`UsPrivacy`], [`GoogleConsent`] and [`gpc`]; [`Policy::decide`] makes a
+//! [`Consent`] of them: collect, segment, activate. Whatever cannot be read denies everything, and no error repeats a signal, for a
 //! signal tells people apart.
 //!
 //! ```
@@ -20,6 +20,7 @@
 mod bits;
 mod consent;
 mod decide;
+mod google;
 mod gpp;
 mod malformed;
 mod policy;
@@ -29,6 +30,7 @@ mod us_privacy;
 mod vendors;
 
 pub use consent::{Consent, Stage};
+pub use google::GoogleConsent;
 pub use gpp::{Gpp, Section};
 pub use malformed::{Malformed, Result};
 pub use policy::{Denies, NoSignal, Policy};
@@ -46,6 +48,8 @@ pub struct Signals<'a> {
     pub gpp: Option<&'a str>,
     /// US Privacy string: cookie `usprivacy`, parameter `us_privacy`.
     pub us_privacy: Option<&'a str>,
+    /// Google consent mode: parameter `gcs`.
+    pub gcs: Option<&'a str>,
     /// Global Privacy Control: [`gpc`] of the header `Sec-GPC`.
     pub gpc: bool,
 }

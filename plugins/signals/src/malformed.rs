@@ -39,6 +39,9 @@ pub enum Malformed {
     /// A US Privacy string that is not `1` and three of `Y`, `N`, `-`.
     #[error("is no US Privacy string; allowed: `1` and three of `Y`, `N`, `-`")]
     UsPrivacy,
+    /// A parameter of consent mode that is not `G1` and two of `0`, `1`, `-`.
+    #[error("is no consent mode; allowed: `G1` and two of `0`, `1`, `-`")]
+    Google,
 }
 
 /// A result with [`Malformed`].

@@ -159,6 +159,27 @@ fn privacy_control_denies_activation_wherever_it_stands() {
 }
 
 #[test]
+fn consent_modes() {
+    let consent = |gcs, no_signal| {
+        let policy = Policy { no_signal, ..Policy::default() };
+        policy.decide(&Signals { gcs: Some(gcs), ..Signals::default() })
+    };
+    let text = |gcs| consent(gcs, NoSignal::Granted).text().to_owned();
+    assert_eq!(
+        ["G111", "G101", "G110", "G100"].map(text),
+        ["granted", "collect segment", "denied", "denied"]
+    );
+    assert_eq!(["G1-1", "G1-0", "G10-"].map(text), ["granted", "denied", "collect segment"]);
+    assert_eq!(consent("G111", NoSignal::Denied).text(), "granted");
+    // Nothing was said.
+    assert_eq!(text("G1--"), "granted");
+    assert_eq!(consent("G1--", NoSignal::Denied).text(), "denied");
+    for bad in ["G2", "G211", "g111", "G1111", "G1x1", "111"] {
+        assert_eq!(text(bad), "denied", "{bad}");
+    }
+}
+
+#[test]
 fn us_privacy_strings() {
     let text = |us_privacy| {
         Policy::default().decide(&Signals { us_privacy: Some(us_privacy), ..Signals::default() }).text()

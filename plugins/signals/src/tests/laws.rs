@@ -139,7 +139,7 @@ proptest! {
 
     /// Another signal never allows more.
     #[test]
-    fn the_strictest_wins(tc in tc(), gpc: bool, us in "1[YN-]{3}", children in 0..3_u8, sale in 0..3_u8) {
+    fn the_strictest_wins(tc in tc(), gpc: bool, us in "1[YN-]{3}", gcs in "G1[01]{2}", children in 0..3_u8, sale in 0..3_u8) {
         let tcf = tc.text();
         let (sale, children) = (int(sale.into(), 2), int(children.into(), 2));
         let zeros = |answers| "00".repeat(answers);
@@ -148,13 +148,14 @@ proptest! {
         let both = gpp(&[(2, &tcf), (7, &national)]);
         let vendor = tc.vendors.first().copied();
         let policy = Policy { vendor, minimum_policy: 3, legitimate_interest: vec![7], ..Policy::default() };
-        let all = Signals { tcf: Some(&tcf), gpp: Some(&both), us_privacy: Some(&us), gpc };
+        let all = Signals { tcf: Some(&tcf), gpp: Some(&both), us_privacy: Some(&us), gcs: Some(&gcs), gpc };
         let whole = policy.decide(&all);
         prop_assert_ne!(&whole.version, "malformed");
         let single = [
             Signals { tcf: all.tcf, ..Signals::default() },
             Signals { gpp: all.gpp, ..Signals::default() },
             Signals { us_privacy: all.us_privacy, ..Signals::default() },
+            Signals { gcs: all.gcs, ..Signals::default() },
             Signals { tcf: all.tcf, gpc, ..Signals::default() },
         ];
         let least = single.map(|signals| policy.decide(&signals));

@@ -139,6 +139,18 @@ fn gpc_headers() {
     assert!(gpc(["0, 1"]), "lines that a proxy joined");
 }
 
+#[test]
+fn google_consent_modes() {
+    let Some(fixture) = fixture("consent_headers.json") else { return };
+    let cases = fixture["google_gcs"].as_array().unwrap();
+    assert_eq!(cases.len(), 5);
+    for case in cases {
+        let found = GoogleConsent::parse(case["gcs"].as_str().unwrap()).unwrap();
+        assert_eq!(json!(found.ad_storage), case["ad_storage"], "{case}");
+        assert_eq!(json!(found.analytics_storage), case["analytics_storage"], "{case}");
+    }
+}
+
 /// The answers of a section as its page lists them: two bits each, after the version.
 fn us(id: u16, text: &str) -> Map<String, Value> {
     us_fields(&UsSection::parse(id, text).unwrap().unwrap())
