@@ -132,6 +132,13 @@ fn who_denies_is_in_no_answer_no_change_and_no_delivery_from_then_on() {
     // The first delivery with somebody who came later is without them, and none after it has them again.
     let last = format!("y{ROUNDS}");
     server.wait_for("the last delivery", |_| deliveries::now(&out).contains(&last).then_some(()));
+    // Each denial was counted, and so were the others.
+    let metrics = server.get("/metrics", None).1;
+    let metrics = metrics.as_str().unwrap();
+    for (name, events) in [("stored", 65 + ROUNDS), ("without_consent", 6 * (ROUNDS + 1))] {
+        let line = format!("kindred_plugin_collector_events_{name}_total{{instance=\"web\"}} {events}.0");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
     assert!(server.stop().0.success());
     let has = deliveries::after_each(&out);
     let later = has.iter().skip_while(|has| !has.iter().any(|who| who.starts_with('y')));
