@@ -18,6 +18,7 @@ pub mod schema;
 mod serve;
 mod steps;
 pub mod summary;
+mod threads;
 
 use crate::{
     Error, Result, activate, clock,

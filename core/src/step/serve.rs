@@ -13,7 +13,7 @@ use crate::{
     Result, activate,
     activate::{Courier, Sent},
     config::{Destination, Pipeline},
-    log,
+    log, plugin,
     profile::batch::Moment,
     segment::Segments,
     store::Store,
@@ -93,17 +93,8 @@ impl Run<'_> {
                 continue;
             }
             self.settle_commits()?;
-            let source = self.chains[at].0.source.clone();
-            let opened =
-                start(self.pipeline, self.registry, &source, &self.store, Some(bell)).and_then(|chain| {
-                    let raw = &self.pipeline.raw_identifiers;
-                    Ok((Bound::new(&mut self.store, &source, &chain.schema, raw)?, chain))
-                });
-            match opened {
-                Ok((bound, chain)) => {
-                    std::mem::replace(&mut self.chains[at], (chain, bound)).0.stop();
-                    tended.again = None;
-                }
+            match self.reopen(at, bell) {
+                Ok(()) => tended.again = None,
                 Err(error) => {
                     tended.failures += 1;
                     let wait = back_off(tended.failures, &Fault::transient("open", ""));
@@ -113,6 +104,24 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ends what is left of a chain, then opens it again: two of them would want the same port, spool or group.
+    fn reopen(&mut self, at: usize, bell: &Bell) -> Result<()> {
+        let (chain, bound) = &mut self.chains[at];
+        chain.close();
+        let source = chain.source.clone();
+        let opened = start(self.pipeline, self.registry, &source, &self.store, Some(bell))?;
+        match Bound::new(&mut self.store, &source, &opened.schema, &self.pipeline.raw_identifiers) {
+            Ok(agreed) => {
+                (*chain, *bound) = (opened, agreed);
+                Ok(())
+            }
+            Err(error) => {
+                opened.stop();
+                Err(error)
+            }
+        }
     }
 
     /// Sources that run, with those that are paused.
@@ -129,6 +138,12 @@ impl Run<'_> {
             }
         }
         self.settle_commits()
+    }
+
+    /// Ends all sources. Plugins that hang are left behind then.
+    pub(crate) fn end_chains(&mut self, until: Instant) {
+        plugin::cancel_all();
+        self.chains.drain(..).for_each(|(chain, _)| chain.stop_by(until));
     }
 
     /// Gives back the store, and the chains that a new pipeline goes on with; the others are ended.
