@@ -11,13 +11,14 @@ use kindred_core::{activate, store::Store};
 use kindred_tests::{
     artefacts,
     collecting::{self, event, send},
+    network::port,
     sandbox::Sandbox,
     server::Server,
 };
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     process::ExitStatus,
     sync::{
         Arc,
@@ -49,6 +50,7 @@ config = OPTIONS
 [serve]
 listen = "127.0.0.1:0"
 deliver_every = "200 ms"
+look_every = "100 ms"
 "#;
 
 fn shop(options: &str) -> String {
@@ -119,8 +121,10 @@ fn a_collector_whose_enrichment_failed_is_opened_again() {
     assert_eq!(send(port, &events(&during)), 200, "its spool takes them");
     all.extend(during);
     server.wait_for("a failure", |server| server.log().contains("busy, as told; opened again").then_some(()));
-    let failing = server.get("/readyz", None).1;
-    assert!(failing["sources"]["web"].as_str().unwrap().starts_with("failed"), "{failing}");
+    server.wait_for("word of it", |server| {
+        let ready = server.get("/readyz", None).1;
+        ready["sources"]["web"].as_str()?.starts_with("failed").then_some(())
+    });
     std::fs::remove_file(busy).unwrap();
     stored(&mut server, 10);
     let after = ids("after", 5);
@@ -235,4 +239,86 @@ fn what_a_destination_that_is_down_did_not_get_waits_for_the_next_start() {
     });
     assert!(server.stop().0.success());
     assert_eq!(waits(&sandbox), 0);
+}
+
+/// Tells the server to read its file again, which must be refused with these words.
+fn refused(server: &mut Server, sandbox: &Sandbox, text: &str, words: &str) {
+    let name = "kindred_reloads_total{outcome=\"refused\"}";
+    let before = figure(server, name).unwrap_or(0);
+    sandbox.write("pipeline.toml", text);
+    server.signal("HUP");
+    server.wait_for(words, |server| {
+        (figure(server, name) == Some(before + 1) && server.log().contains(words)).then_some(())
+    });
+    assert_eq!(server.get("/readyz", None).0, 200);
+}
+
+/// A source of files in a folder of its name.
+fn files(name: &str, more: &str) -> String {
+    format!(
+        "\n[sources.{name}]\nplugin = \"cookies\"\nconsent = \"granted\"\nconfig = {{ path = \"{name}\"{more} }}\n"
+    )
+}
+
+#[test]
+fn a_file_that_would_not_open_is_refused_and_leaves_no_trace() {
+    let sandbox = Sandbox::new();
+    let text = shop("{}");
+    let line = |id: &str, more: &str| {
+        let time = jiff::Timestamp::now();
+        format!(r#"{{"id":"{id}","cookie":"c{id}","event":"product_view","time":"{time}",{more}}}"#) + "\n"
+    };
+    sandbox.write("logs/1.jsonl", line("1", r#""price":5"#));
+    sandbox.write("other/1.jsonl", line("2", r#""price":"dear","ghost":"boo""#));
+    sandbox.write("mail/1.jsonl", line("3", r#""mail":"a@b.example""#));
+    sandbox.write("more/1.jsonl", line("4", r#""colour":"red""#));
+    sandbox.write("pipeline.toml", &text);
+    let mut server = Server::start(&sandbox, "pipeline.toml", &[]);
+    stored(&mut server, 1);
+    let raw = files("mail", ", identifiers = { email = { column = \"mail\", hash = \"none\" } }");
+    refused(&mut server, &sandbox, &(text.clone() + &raw), "raw `email` identifiers");
+    refused(&mut server, &sandbox, &(text.clone() + &files("other", "")), "column `price`");
+    let geo = "\n[[enrichments]]\nplugin = \"geo\"\nconfig = { database = \"nowhere.mmdb\" }\n";
+    refused(&mut server, &sandbox, &(text.clone() + geo), "nowhere.mmdb");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = taken.local_addr().unwrap().to_string();
+    refused(&mut server, &sandbox, &text.replace("127.0.0.1:0", &there), &there);
+    // It goes on as it was, which is seen by what it reads; and moves, with a rule on a column that it has not seen yet.
+    sandbox.write("logs/2.jsonl", line("5", r#""price":6"#));
+    let free = format!("127.0.0.1:{}", port());
+    let red = "\n[segments.red]\nrule = \"did(colour = 'red', '30 days')\"\n";
+    let moved = text.replace("127.0.0.1:0", &free) + &files("more", "") + red;
+    sandbox.write("pipeline.toml", moved);
+    server.signal("HUP");
+    let before = std::mem::replace(&mut server.address, format!("http://{free}"));
+    let red = "kindred_segment_members{segment=\"red\"}";
+    server.wait_for("the new segment", |server| (figure(server, red) == Some(1)).then_some(()));
+    stored(&mut server, 3);
+    assert!(TcpStream::connect(before.trim_start_matches("http://")).is_err(), "the old address is given up");
+    assert_eq!(figure(&server, "kindred_reloads_total{outcome=\"taken\"}"), Some(1));
+    assert!(server.stop().0.success());
+    let store = Store::open(&sandbox.path("store")).unwrap();
+    let columns = store.columns.types();
+    assert!(columns.contains_key("colour") && !columns.contains_key("ghost"), "{columns:?}");
+}
+
+#[test]
+fn a_source_whose_port_is_taken_at_a_reload_is_opened_once_it_is_free() {
+    let (sandbox, before) = collecting::sandbox();
+    let mut server = Server::start(&sandbox, "pipeline.toml", &[]);
+    let first = ids("first", 5);
+    assert_eq!(send(before, &events(&first)), 200);
+    let after = port();
+    let taken = TcpListener::bind(("127.0.0.1", after)).unwrap();
+    let text = std::fs::read_to_string(sandbox.path("pipeline.toml")).unwrap();
+    sandbox.write("pipeline.toml", text.replace(&before.to_string(), &after.to_string()));
+    server.signal("HUP");
+    server.wait_for("word of it", |server| server.log().contains("it is opened again").then_some(()));
+    assert_eq!(server.get("/healthz", None).0, 200);
+    drop(taken);
+    let second = ids("second", 5);
+    server.wait_for("its listener", |_| (send(after, &events(&second)) == 200).then_some(()));
+    stored(&mut server, 10);
+    assert!(server.stop().0.success());
+    all_are_there(&sandbox, "store", &[first, second].concat());
 }

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_ch
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
 /// For a chain to end whose source is opened again; a listener lets its requests finish within ten seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What comes out of a chain.
 #[derive(Debug)]
@@ -176,9 +176,19 @@ impl Chain {
         }
     }
 
+    /// One that is closed, and may be opened later: nothing comes out of it.
+    pub(super) fn closed(source: Source, schema: SchemaRef) -> Self {
+        Self::fed(source, schema).0
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.threads.is_empty()
+    }
+
     /// Ends the threads, so that another one can be opened; nothing comes out of it any more.
     pub(super) fn close(&mut self) {
-        let (closed, _) = Self::fed(self.source.clone(), self.schema.clone());
+        let closed = Self::closed(self.source.clone(), self.schema.clone());
         std::mem::replace(self, closed).stop_by(Instant::now() + PATIENCE);
     }
 

@@ -2,11 +2,11 @@
 //! step does with its rows is what a step of a run does.
 
 use super::{
-    Run,
+    Opening, Run, Schemas,
     bell::Bell,
-    chain::{Carried, Chain},
+    chain::{Carried, Chain, PATIENCE},
     intake::Bound,
-    start,
+    open::start,
     steps::{ROUNDS, Step},
 };
 use crate::{
@@ -39,7 +39,11 @@ impl Run<'_> {
     /// Makes ready to be served: rows that wait behind a step do not keep it from evaluating, unless they are many.
     pub(crate) fn serve(&mut self) -> Vec<Tended> {
         self.patience = self.pipeline.step_rows as u64;
-        self.chains.iter().map(|_| Tended::default()).collect()
+        let tended = |(chain, _): &(Chain, Bound)| match chain.is_closed() {
+            true => Tended { again: Some(Instant::now() + FIRST_WAIT), failures: 1 },
+            false => Tended::default(),
+        };
+        self.chains.iter().map(tended).collect()
     }
 
     /// One step of what is there, if anything is; true when something was committed.
@@ -146,18 +150,18 @@ impl Run<'_> {
         self.chains.drain(..).for_each(|(chain, _)| chain.stop_by(until));
     }
 
-    /// Gives back the store, and the chains that a new pipeline goes on with; the others are ended.
-    pub(crate) fn part(mut self, next: &Pipeline, tended: &[Tended]) -> Result<(Store, Vec<Chain>)> {
+    /// What a new pipeline begins with: the store, and the chains that it goes on with; the others are ended.
+    pub(crate) fn part(mut self, next: &Pipeline, tended: &[Tended], known: Schemas) -> Result<Opening> {
         self.settle_commits()?;
-        let mut kept = Vec::new();
+        let (mut running, until) = (Vec::new(), Instant::now() + PATIENCE);
         for ((chain, _), tended) in self.chains.drain(..).zip(tended) {
             if chain.is_of(next) && tended.again.is_none() && self.pipeline.step_rows == next.step_rows {
-                kept.push(chain);
+                running.push(chain);
             } else {
-                chain.stop();
+                chain.stop_by(until);
             }
         }
-        Ok((self.store, kept))
+        Ok(Opening { store: self.store, running, known })
     }
 
     /// Sets out with what waits at a destination.
