@@ -6,6 +6,7 @@ pub mod artefacts;
 pub mod clients;
 pub mod collecting;
 pub mod conformance;
+pub mod disk;
 pub mod evolution;
 pub mod network;
 pub mod oracle;

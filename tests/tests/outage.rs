@@ -11,6 +11,7 @@ use kindred_core::{activate, store::Store};
 use kindred_tests::{
     artefacts,
     collecting::{self, event, send},
+    disk::Disk,
     network::port,
     sandbox::Sandbox,
     server::Server,
@@ -321,4 +322,69 @@ fn a_source_whose_port_is_taken_at_a_reload_is_opened_once_it_is_free() {
     stored(&mut server, 10);
     assert!(server.stop().0.success());
     all_are_there(&sandbox, "store", &[first, second].concat());
+}
+
+/// A collector whose store is on a small disk that is full, and the ids of all that was acknowledged, before and since.
+fn without_room(sandbox: &Sandbox, port: u16, disk: &Disk) -> (Server, Vec<String>) {
+    let text = std::fs::read_to_string(sandbox.path("pipeline.toml")).unwrap();
+    sandbox.write("pipeline.toml", text.replace("store = \"store\"", "store = \"small/store\""));
+    let mut server = Server::start(sandbox, "pipeline.toml", &[]);
+    let mut all = ids("before", 20);
+    assert_eq!(send(port, &events(&all)), 200);
+    stored(&mut server, 20);
+    disk.fill();
+    let mut batches = 0;
+    server.wait_for("word of it", |server| {
+        let batch = ids(&format!("full{batches}"), 100);
+        batches += 1;
+        assert_eq!(send(port, &events(&batch)), 200, "the spool is on another disk");
+        all.extend(batch);
+        let (status, ready) = server.get("/readyz", None);
+        (status == 503 && ready["store"] == "full").then_some(())
+    });
+    assert_eq!(figure(&server, "kindred_store_full"), Some(1));
+    assert_eq!(server.get("/healthz", None).0, 200, "it lives");
+    assert!(server.log().contains("nothing is taken in until the disk has room"), "{}", server.log());
+    let more = ids("later", 20);
+    assert_eq!(send(port, &events(&more)), 200);
+    all.extend(more);
+    (server, all)
+}
+
+#[test]
+fn a_store_without_room_goes_on_once_there_is_some() {
+    let (sandbox, port) = collecting::sandbox();
+    let Some(disk) = Disk::mount(&sandbox, "96m") else { return };
+    let (mut server, mut all) = without_room(&sandbox, port, &disk);
+    disk.free();
+    server.wait_for("readiness", |server| (server.get("/readyz", None).0 == 200).then_some(()));
+    assert_eq!(figure(&server, "kindred_store_full"), Some(0));
+    let last = ids("last", 20);
+    server.wait_for("its listener", |_| (send(port, &events(&last)) == 200).then_some(()));
+    all.extend(last);
+    stored(&mut server, all.len() as u64);
+    // And once more: a disk may be full twice.
+    disk.fill();
+    let again = ids("again", 100);
+    assert_eq!(send(port, &events(&again)), 200);
+    all.extend(again);
+    server.wait_for("word of it", |server| (figure(server, "kindred_store_full") == Some(1)).then_some(()));
+    disk.free();
+    stored(&mut server, all.len() as u64);
+    assert!(server.stop().0.success());
+    all_are_there(&sandbox, "small/store", &all);
+}
+
+#[test]
+fn a_server_that_ends_without_room_says_so_and_loses_nothing() {
+    let (sandbox, port) = collecting::sandbox();
+    let Some(disk) = Disk::mount(&sandbox, "96m") else { return };
+    let (server, all) = without_room(&sandbox, port, &disk);
+    let (status, took) = ended(server);
+    assert!(!status.success() && took < Duration::from_secs(30), "{status} after {took:?}");
+    disk.free();
+    let mut server = Server::start(&sandbox, "pipeline.toml", &[]);
+    stored(&mut server, all.len() as u64);
+    assert!(server.stop().0.success());
+    all_are_there(&sandbox, "small/store", &all);
 }

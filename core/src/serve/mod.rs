@@ -8,12 +8,13 @@
 //! One thread owns the store and goes round: a step of what is there, questions, deliveries, fitting when it is time.
 //! Whatever comes in rings its bell. Readers see the last commit and never wait for a step.
 //!
-//! What a step needs and does not get for a while ends nothing: a source that fails is opened again, and a file that would
-//! not open is refused before anything is given up for it.
+//! What a step needs and does not get for a while ends nothing: a source that fails is opened again, a file that would not
+//! open is refused before anything is given up for it, and a full disk is waited out.
 
 mod api;
 mod ask;
 mod deliveries;
+mod full;
 mod reload;
 mod signals;
 mod status;
@@ -27,7 +28,7 @@ use crate::{
     config::Pipeline,
     log,
     plugin::registry::Registry,
-    step::{Opening, summary::Summary},
+    step::{Opening, Schemas, summary::Summary},
     store::Store,
 };
 use api::Api;
@@ -65,7 +66,7 @@ pub fn serve(
     let begun = Instant::now();
     let store = Store::open(&pipeline.store)?;
     let status = Arc::new(Status::new(&pipeline.name));
-    let view = Arc::new(View::new(&store));
+    let view = Arc::new(View::new(&store, &pipeline.store));
     let (asker, questions) = asking(&signals.bell);
     let shows = (&view, &status, &asker);
     let mut api = Api::start(Api::bind(&pipeline.serve)?, &pipeline.serve, shows)?;
@@ -78,7 +79,7 @@ pub fn serve(
                 let (summary, store) = *ended;
                 // Who reads has parts of the store, which closes when nobody has.
                 api.stop();
-                drop(view);
+                view.close();
                 store.close()?;
                 return Ok(summary);
             }
@@ -90,6 +91,7 @@ pub fn serve(
                 }
                 (pipeline, opening) = (next, with);
             }
+            Ended::Full(known) => opening = Opening::again(server.open_again(&pipeline.store)?, known),
         }
     }
 }
@@ -108,6 +110,8 @@ enum Ended {
     Stopped(Box<(Summary, Store)>),
     /// Another one takes over.
     Reloaded(Box<Reloaded>),
+    /// The store's disk was full and has room again; what its sources bring.
+    Full(Schemas),
 }
 
 /// Another pipeline, and what it begins with.

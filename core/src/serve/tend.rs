@@ -1,6 +1,6 @@
 //! One pipeline is served: a step of what is there, questions, deliveries, fitting when it is time, round after round.
 
-use super::{CLOSE, DELIVER, Ended, RUN_DRY, Reloaded, Server, deliveries::Deliveries, reload::Proved};
+use super::{CLOSE, DELIVER, Ended, RUN_DRY, Reloaded, Server, deliveries::Deliveries, full, reload::Proved};
 use crate::{
     Result,
     config::{Clock, Pipeline},
@@ -32,7 +32,7 @@ struct Timetable {
 }
 
 impl Server<'_> {
-    /// One pipeline, until the end or until another one takes its place.
+    /// One pipeline, until the end or until another one takes its place, or until its store's disk was full.
     pub(super) fn tend(&self, pipeline: &Pipeline, opening: Opening, begun: Instant) -> Result<Ended> {
         let bell = &self.signals.bell;
         let mut run = Run::open_with(pipeline, self.registry, &Silent, opening, Some(bell))?;
@@ -42,6 +42,15 @@ impl Server<'_> {
             Ok(Some(Proved { next, listener, known })) => {
                 let opening = run.part(&next, &tending.tended, known)?;
                 Ok(Ended::Reloaded(Box::new(Reloaded { next, listener, opening })))
+            }
+            Err(error) if full::says(&error, &pipeline.store) => {
+                self.wait_for_room(&pipeline.store, &error);
+                tending.deliveries.give_up(bell, Instant::now() + RUN_DRY);
+                let known = run.give_up(Instant::now() + RUN_DRY);
+                match self.signals.stopped() {
+                    Some(_) => Err(error),
+                    None => Ok(Ended::Full(known)),
+                }
             }
             Err(error) => Err(error),
         }

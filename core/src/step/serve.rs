@@ -150,6 +150,15 @@ impl Run<'_> {
         self.chains.drain(..).for_each(|(chain, _)| chain.stop_by(until));
     }
 
+    /// Gives up what is not committed, and the store, which is to be opened again from the last commit. Answers what the
+    /// sources bring.
+    pub(crate) fn give_up(mut self, until: Instant) -> Schemas {
+        let brings = |(chain, _): &(Chain, Bound)| (chain.source.name.clone(), chain.schema.clone());
+        let known = self.chains.iter().map(brings).collect();
+        self.end_chains(until);
+        known
+    }
+
     /// What a new pipeline begins with: the store, and the chains that it goes on with; the others are ended.
     pub(crate) fn part(mut self, next: &Pipeline, tended: &[Tended], known: Schemas) -> Result<Opening> {
         self.settle_commits()?;

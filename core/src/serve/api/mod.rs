@@ -77,6 +77,9 @@ impl From<crate::Error> for Refused {
     fn from(error: crate::Error) -> Self {
         match error {
             crate::Error::NotFound(message) => Self::new(StatusCode::NOT_FOUND, "not-found", message),
+            full @ crate::Error::NoRoom(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", full.to_string())
+            }
             other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", other.to_string()),
         }
     }
