@@ -2,7 +2,10 @@
 
 use crate::config::Problems;
 use kindred_plugin_api::{Fault, FaultKind};
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 /// What can go wrong in the runtime. Messages are one line; `help` says what to do where that is known.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +18,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The store is out of action while its disk is full.
+    #[error("the store {} is out of action until its disk has room", .0.display())]
+    NoRoom(PathBuf),
     /// Another process works in the store.
     #[error("the store {} is in use by {holder}", path.display())]
     Held {
@@ -100,9 +106,25 @@ impl Error {
         move |fault| Self::Plugin { stage, instance, fault: Box::new(fault) }
     }
 
+    /// Whether a disk of ours is full, however deep that is said.
+    pub fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let io = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if matches!(io, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// What to do about it, where that is known.
     pub fn help(&self) -> Option<String> {
         match self {
+            full if full.is_full() => {
+                Some("make room and run again: everything committed so far is safe".into())
+            }
             Self::Held { .. } => Some("wait for it to end, or give this pipeline a store of its own".into()),
             Self::OtherFormat { .. } => Some(
                 "use the version of kindred that wrote it, or remove the store to build it again from the sources".into(),
@@ -110,9 +132,6 @@ impl Error {
             Self::Damaged { .. } => Some(
                 "restore the store from a backup, or remove it to build it again from the sources".into(),
             ),
-            Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("make room and run again: everything committed so far is safe".into())
-            }
             Self::Moved { .. } => Some("look at `kindred plan FILE` again, and run with its id".into()),
             Self::Engine(_) => Some(
                 "nothing was changed; start the workers with `kindred worker --listen ADDRESS --shared DIRECTORY` and run again"
@@ -130,3 +149,27 @@ impl Error {
 
 /// The core's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_full_disk_is_known_whoever_says_so() {
+        let full = || io::Error::from(ErrorKind::StorageFull);
+        let said: [Error; 5] = [
+            Error::io("a")(full()),
+            Error::io("a")(io::Error::from_raw_os_error(28)),
+            Error::State(fjall::Error::Io(full())),
+            Error::State(fjall::Error::Storage(fjall::LsmError::Io(full()))),
+            Error::Arrow(full().into()),
+        ];
+        for error in said {
+            assert!(error.is_full(), "{error}");
+            assert!(error.help().unwrap().contains("make room"), "{error}");
+        }
+        let other = Error::io("a")(io::Error::from(ErrorKind::PermissionDenied));
+        assert!(!other.is_full() && !Error::State(fjall::Error::Poisoned).is_full());
+    }
+}

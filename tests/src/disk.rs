@@ -1,27 +1,45 @@
-//! A small disk for a test.
+//! A disk that is small, so that it can be full.
 
-use crate::services::missing;
+use crate::{sandbox::Sandbox, services};
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
-/// A file system in memory, unmounted when dropped.
+/// A small file system in a sandbox; unmounted when dropped.
 #[derive(Debug)]
 pub struct Disk(PathBuf);
 
 impl Disk {
-    /// Mounted on a folder that it makes, of a size such as `8m`; none, and a line on standard error, where that is not
-    /// allowed: only root may mount. With `CI=true` that is a failure.
-    pub fn mount(folder: &Path, size: &str) -> Option<Self> {
-        fs::create_dir(folder).expect("a folder");
+    /// One of `size`, such as `8m`, in the folder `small`; none, with a line that says so, where it cannot be mounted.
+    pub fn mount(sandbox: &Sandbox, size: &str) -> Option<Self> {
+        let folder = sandbox.path("small");
+        fs::create_dir(&folder).expect("a folder");
         let options = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).output();
-        if !mount.is_ok_and(|output| output.status.success()) {
-            return missing("the right to mount a file system, which root has,");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).output();
+        match mount.is_ok_and(|output| output.status.success()) {
+            true => Some(Self(folder)),
+            false => services::missing("the right to mount a file system"),
         }
-        Some(Self(folder.to_owned()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Takes all its room.
+    pub fn fill(&self) {
+        let mut ballast = File::create(self.0.join("ballast")).expect("a file");
+        while ballast.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    /// Gives the room back.
+    pub fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).expect("the ballast");
     }
 }
 

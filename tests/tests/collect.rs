@@ -18,7 +18,6 @@ use kindred_tests::{
 use serde_json::Value;
 use std::{
     collections::BTreeSet,
-    io::Write,
     process::Command,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -170,13 +169,11 @@ fn nothing_is_acknowledged_once_the_disk_has_failed() {
 #[test]
 fn a_full_disk_is_said_and_got_over() {
     let (sandbox, port) = sandbox();
-    let small = sandbox.path("small");
-    let Some(_mounted) = Disk::mount(&small, "8m") else { return };
-    let spool = format!("spool={}", small.join("spool").display());
+    let Some(disk) = Disk::mount(&sandbox, "8m") else { return };
+    let spool = format!("spool={}", disk.path().join("spool").display());
     let server = Server::start(&sandbox, "pipeline.toml", &["--set", &spool]);
     assert_eq!(send(port, &[event("before", 1)]), 200);
-    let ballast = std::fs::File::create(small.join("ballast")).unwrap();
-    while (&ballast).write_all(&[0; 4096]).is_ok() {}
+    disk.fill();
     // What is acknowledged still fits into the room that the file has, and that is not much.
     let batch =
         |number: usize| -> Vec<Value> { (0..100).map(|n| event(&format!("full{number}-{n}"), 1)).collect() };
@@ -185,7 +182,7 @@ fn a_full_disk_is_said_and_got_over() {
     assert_eq!(refused.status(), 503, "{taken} batches were taken");
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(server.get("/healthz", None).0, 200, "the server lives");
-    std::fs::remove_file(small.join("ballast")).unwrap();
+    disk.free();
     let mut server = server;
     server.wait_for("room", |_| (send(port, &[event("again", 1)]) == 200).then_some(()));
     assert!(server.stop().0.success());

@@ -306,22 +306,15 @@ fn files_that_are_missing_empty_or_broken_are_named() {
 fn a_full_disk_loses_nothing() {
     let sandbox = sandbox(PIPELINE);
     sandbox.write("logs/1.jsonl", log(0..60, 5));
-    let disk = sandbox.path("disk");
-    let Some(_mounted) = Disk::mount(&disk, "100m") else { return };
-    sandbox.write("pipeline.toml", PIPELINE.replace("store = \"store\"", "store = \"disk/store\""));
+    let Some(disk) = Disk::mount(&sandbox, "100m") else { return };
+    sandbox.write("pipeline.toml", PIPELINE.replace("store = \"store\"", "store = \"small/store\""));
     sandbox.json(&["run", "pipeline.toml"]);
-    let filler = disk.join("filler");
-    let filled = Command::new("dd")
-        .args(["if=/dev/zero", "bs=64k"])
-        .arg(format!("of={}", filler.display()))
-        .output()
-        .unwrap();
-    assert!(!filled.status.success(), "the disk is full now");
+    disk.fill();
     sandbox.write("logs/2.jsonl", log(60..20_000, 6));
     let error = sandbox.failure(&["run", "pipeline.toml"]);
     assert!(error.to_lowercase().contains("no space") || error.contains("state database"), "{error}");
     assert!(!error.contains("panicked"), "{error}");
-    fs::remove_file(&filler).unwrap();
+    disk.free();
     let after = sandbox.json(&["run", "pipeline.toml"]);
     assert_eq!(after["events"], 40_000, "{after}");
     assert_eq!(after["segments"]["lookers"]["size"], 20_000);

@@ -10,7 +10,7 @@ use crate::{
     serve::{self, Signals},
 };
 use clap::Args;
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -29,7 +29,7 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
     signals::on_signal(move |signal| match signal {
         Signal::Reload => heard.reload(),
         Signal::Stop if heard.stop() => std::process::exit(130),
-        Signal::Stop => {}
+        Signal::Stop => end_by(Instant::now() + serve::DRAIN),
     })?;
     let again = || match load(registry, &options.file, json) {
         Ok(pipeline) => Some(pipeline),
@@ -48,4 +48,16 @@ pub(super) fn run(registry: &Registry, options: &Options, json: bool) -> Outcome
         run::print(&summary);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the process then, if something hangs that keeps it from ending by itself.
+fn end_by(until: Instant) {
+    let end = move || {
+        std::thread::sleep(until.saturating_duration_since(Instant::now()));
+        log::error("the end took too long and is not waited for; what was committed or acknowledged is safe");
+        std::process::exit(1);
+    };
+    if let Err(error) = std::thread::Builder::new().name("deadline".into()).spawn(end) {
+        log::warn(&format!("there is no deadline for the end, for want of a thread: {error}"));
+    }
 }

@@ -2,7 +2,10 @@
 
 use crate::{Error, Result, profile::batch::Moment, segment::Segments, step::bell::Bell, store::Store};
 use kindred_plugin_api::Reason;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::{
+    path::Path,
+    sync::mpsc::{Receiver, Sender, channel},
+};
 use tokio::sync::oneshot;
 
 /// A question.
@@ -40,6 +43,12 @@ impl Asker {
 }
 
 impl Question {
+    /// There is no answer now.
+    pub(super) fn refuse(self, store: &Path) {
+        // Who asked may have gone.
+        let _ = self.answer.send(Err(Error::NoRoom(store.to_owned())));
+    }
+
     /// Answers it.
     pub(super) fn answer(self, (store, segments, moment): (&mut Store, &mut Segments, Moment)) {
         let reason = segments.explain(store, &self.segment, self.profile, &moment);

@@ -116,6 +116,16 @@ impl Deliveries {
         Ok(())
     }
 
+    /// Waits for what is under way, at most so long, and forgets it: the store keeps it pending.
+    pub(super) fn give_up(self, bell: &Bell, until: Instant) {
+        for at in self.0.into_values() {
+            let At::UnderWay(courier, _) = at else { continue };
+            while courier.look().is_none() && Instant::now() < until {
+                bell.wait(until.saturating_duration_since(Instant::now()).min(Duration::from_millis(100)));
+            }
+        }
+    }
+
     /// Waits for what is under way, at most so long.
     ///
     /// # Errors

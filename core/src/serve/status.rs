@@ -38,6 +38,8 @@ type Gauges = Family<Labels, Gauge>;
 pub(super) struct Status {
     pipeline: String,
     ready: AtomicBool,
+    /// The store's disk is full.
+    full: AtomicBool,
     /// When the loop last came round, microseconds since 1970.
     beat_us: AtomicI64,
     /// Failures one after the other, by source.
@@ -59,6 +61,7 @@ struct Figures {
     members: Gauges,
     profiles: Gauge,
     events: Gauge,
+    full: Gauge,
     steps: Histogram,
     reloads: Counters,
     requests: Counters,
@@ -72,6 +75,8 @@ pub(super) struct Readiness {
     ready: bool,
     /// Name of the pipeline.
     pipeline: String,
+    /// `open`, or `full` while nothing is taken in because its disk is full.
+    store: &'static str,
     /// `running`, or how often it failed in a row, by source.
     sources: BTreeMap<String, String>,
     /// Why a delivery waits, by destination.
@@ -85,6 +90,7 @@ impl Status {
         Self {
             pipeline: pipeline.to_owned(),
             ready: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             beat_us: AtomicI64::new(clock::now_us()),
             sources: Mutex::default(),
             pending: Mutex::default(),
@@ -96,6 +102,18 @@ impl Status {
     /// It takes rows now, or no more.
     pub(super) fn ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+    }
+
+    /// The store's disk is full, or has room again; it takes rows once it is ready.
+    pub(super) fn full(&self, full: bool) {
+        self.ready(false);
+        self.full.store(full, Ordering::Release);
+        self.figures.full.set(i64::from(full));
+    }
+
+    /// It lives, although the loop does not come round.
+    pub(super) fn beat(&self) {
+        self.beat_us.store(clock::now_us(), Ordering::Release);
     }
 
     /// A step was made.
@@ -118,7 +136,7 @@ impl Status {
 
     /// The loop came round.
     pub(super) fn note(&self, run: &Run<'_>, tended: &[Tended]) {
-        self.beat_us.store(clock::now_us(), Ordering::Release);
+        self.beat();
         let figures = &self.figures;
         figures.backlog.set(run.backlog().cast_signed());
         let (profiles, events) = run.stored();
@@ -166,6 +184,7 @@ impl Status {
         Readiness {
             ready: self.ready.load(Ordering::Acquire) && self.is_alive(),
             pipeline: self.pipeline.clone(),
+            store: if self.full.load(Ordering::Acquire) { "full" } else { "open" },
             sources: failing.iter().map(told).collect(),
             pending: self.pending.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -217,6 +236,7 @@ impl Figures {
             members: Gauges::default(),
             profiles: Gauge::default(),
             events: Gauge::default(),
+            full: Gauge::default(),
             steps: Histogram::new(exponential_buckets(0.001, 2.0, 16)),
             reloads: Counters::default(),
             requests: Counters::default(),
@@ -231,6 +251,7 @@ impl Figures {
         registry.register("segment_members", "Profiles in a segment", figures.members.clone());
         registry.register("profiles", "Profiles in the store", figures.profiles.clone());
         registry.register("events", "Events in the store", figures.events.clone());
+        registry.register("store_full", "Whether the store's disk is full", figures.full.clone());
         registry.register(
             "step_seconds",
             "From the first row of a step to its commit",

@@ -15,6 +15,7 @@ use crate::{
 use roaring::RoaringBitmap;
 use std::{
     collections::BTreeMap,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio::sync::broadcast;
@@ -59,7 +60,9 @@ pub(super) struct Changes {
 /// What readers see.
 #[derive(Debug)]
 pub(super) struct View {
-    readers: Readers,
+    /// None while the store is closed.
+    readers: RwLock<Option<Readers>>,
+    store: PathBuf,
     members: RwLock<Arc<Members>>,
     /// Of each profile, when its answer can change with no new event; `i64::MAX` for never.
     due_us: RwLock<Vec<i64>>,
@@ -75,12 +78,31 @@ pub(super) struct Seen {
 
 impl View {
     /// An empty one over a store.
-    pub(super) fn new(store: &Store) -> Self {
+    pub(super) fn new(store: &Store, dir: &Path) -> Self {
         Self {
-            readers: store.tables.readers(),
+            readers: RwLock::new(Some(store.tables.readers())),
+            store: dir.to_owned(),
             members: RwLock::default(),
             due_us: RwLock::default(),
             changes: broadcast::channel(LAG).0,
+        }
+    }
+
+    /// Lets go of the store, once who reads has read.
+    pub(super) fn close(&self) {
+        self.readers.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Reads from the store that was opened again.
+    pub(super) fn open(&self, store: &Store) {
+        let readers = store.tables.readers();
+        self.readers.write().unwrap_or_else(PoisonError::into_inner).replace(readers);
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Readers) -> Result<T>) -> Result<T> {
+        match &*self.readers.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(readers) => read(readers),
+            None => Err(Error::NoRoom(self.store.clone())),
         }
     }
 
@@ -154,14 +176,16 @@ impl View {
     /// When the database fails.
     pub(super) fn find(&self, namespace: &str, value: &str) -> Result<Option<u32>> {
         let key = [namespace.as_bytes(), &[0], value.as_bytes()].concat();
-        let mut found = self.readers.identifiers.get(key)?.and_then(|bytes| number(&bytes));
-        while let Some(profile) = found {
-            match self.readers.merged.get(profile_key(profile))?.and_then(|bytes| number(&bytes)) {
-                Some(into) => found = Some(into),
-                None => break,
+        self.read(|readers| {
+            let mut found = readers.identifiers.get(key)?.and_then(|bytes| number(&bytes));
+            while let Some(profile) = found {
+                match readers.merged.get(profile_key(profile))?.and_then(|bytes| number(&bytes)) {
+                    Some(into) => found = Some(into),
+                    None => break,
+                }
             }
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// What is known of a profile.
@@ -169,8 +193,8 @@ impl View {
     /// # Errors
     /// When the database fails.
     pub(super) fn profile(&self, number: u32) -> Result<Seen> {
-        let profile = tables::read(&self.readers.profiles, profile_key(number))?.unwrap_or_default();
-        Ok(Seen { number, profile })
+        let profile = self.read(|readers| tables::read(&readers.profiles, profile_key(number)))?;
+        Ok(Seen { number, profile: profile.unwrap_or_default() })
     }
 }
 

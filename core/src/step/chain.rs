@@ -1,24 +1,29 @@
 //! A source and its enrichments: a thread each, bounded channels between them. What comes out at the end is ready for
 //! the step; a full channel is the back-pressure.
 
-use super::{bell::Bell, contract::Gate, load::Load};
+use super::{
+    bell::Bell,
+    contract::Gate,
+    load::Load,
+    threads::{Opened, Out, enrich, read},
+};
 use crate::{
     Error, Result,
     config::{Enrichment, Pipeline, Source},
-    plugin::{Canceller, EnrichmentHandle, Opening, Plugin, Plugins, Polled, registry::Registry},
+    plugin::{Canceller, Plugin, Plugins, registry::Registry},
 };
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use kindred_plugin_api::{Fault, FaultKind, Reject};
+use arrow::datatypes::SchemaRef;
+use kindred_plugin_api::Fault;
 use std::{
-    path::PathBuf,
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
-use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedSender, channel, unbounded_channel};
 
 /// Batches that may wait between two threads.
 const QUEUE: usize = 2;
-/// Attempts at a transient failure.
-const ATTEMPTS: u32 = 5;
+/// For a chain to end whose source is opened again; a listener lets its requests finish within ten seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What comes out of a chain.
 #[derive(Debug)]
@@ -52,7 +57,9 @@ pub struct Chain {
     enrichments: Vec<Enrichment>,
     acks: Option<UnboundedSender<Vec<u8>>>,
     canceller: Option<Canceller>,
-    threads: Vec<std::thread::JoinHandle<()>>,
+    /// Of the enrichments, which work until all that the source hands out is through.
+    enriching: Vec<Canceller>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Chain {
@@ -85,6 +92,7 @@ impl Chain {
             enrichments: enrichments(pipeline, source),
             acks: Some(acks),
             canceller: Some(canceller),
+            enriching: Vec::new(),
             threads: vec![thread],
         };
         chain.enrich(pipeline, registry, bell)?;
@@ -120,8 +128,9 @@ impl Chain {
             let (next, end) = channel(QUEUE);
             let next = Out { to: next, bell: bell.cloned() };
             let from = std::mem::replace(&mut self.out, end);
-            let (bound, thread) = enrich(opened, base_dir, input, from, next).map_err(failed)?;
+            let ((bound, canceller), thread) = enrich(opened, base_dir, input, from, next).map_err(failed)?;
             self.schema = bound;
+            self.enriching.push(canceller);
             self.threads.push(thread);
         }
         Ok(())
@@ -146,8 +155,17 @@ impl Chain {
     /// One with no threads: its rows are what is sent.
     pub(super) fn fed(source: Source, schema: SchemaRef) -> (Self, Sender<Carried>) {
         let (feed, out) = channel(QUEUE);
-        let (enrichments, threads) = (Vec::new(), Vec::new());
-        (Self { source, schema, out, enrichments, acks: None, canceller: None, threads }, feed)
+        let chain = Self {
+            source,
+            schema,
+            out,
+            enrichments: Vec::new(),
+            acks: None,
+            canceller: None,
+            enriching: Vec::new(),
+            threads: Vec::new(),
+        };
+        (chain, feed)
     }
 
     /// Tells the source that a position is committed.
@@ -158,12 +176,51 @@ impl Chain {
         }
     }
 
+    /// One that is closed, and may be opened later: nothing comes out of it.
+    pub(super) fn closed(source: Source, schema: SchemaRef) -> Self {
+        Self::fed(source, schema).0
+    }
+
+    /// Whether it was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.threads.is_empty()
+    }
+
+    /// Ends the threads, so that another one can be opened; nothing comes out of it any more.
+    pub(super) fn close(&mut self) {
+        let closed = Self::closed(self.source.clone(), self.schema.clone());
+        std::mem::replace(self, closed).stop_by(Instant::now() + PATIENCE);
+    }
+
     /// Ends the threads; what was read and not committed comes again next time.
     pub fn stop(mut self) {
+        self.let_go();
+        self.join();
+    }
+
+    /// The same, but a thread that does not end in time, because its plugin hangs, is left behind.
+    pub(super) fn stop_by(mut self, until: Instant) {
+        self.let_go();
+        while !self.threads.iter().all(JoinHandle::is_finished) {
+            if until <= Instant::now() {
+                let name = &self.source.name;
+                crate::log::warn(&format!("source `{name}` does not end and is left behind"));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.join();
+    }
+
+    fn let_go(&mut self) {
         self.cancel();
+        self.enriching.iter().for_each(Canceller::cancel);
         drop(self.acks.take());
         self.out.close();
         while self.out.try_recv().is_ok() {}
+    }
+
+    fn join(&mut self) {
         for thread in self.threads.drain(..) {
             // A plugin's panic was caught at the boundary; a thread of ours that panics has printed why.
             let _ = thread.join();
@@ -196,210 +253,6 @@ fn enrichments(pipeline: &Pipeline, source: &Source) -> Vec<Enrichment> {
     pipeline.enrichments.iter().filter(|e| e.from.contains(&source.name)).cloned().collect()
 }
 
-/// Where a thread of the chain puts what it has.
-struct Out {
-    to: Sender<Carried>,
-    bell: Option<Bell>,
-}
-
-impl Out {
-    /// False when nobody takes it any more.
-    fn send(&self, carried: Carried) -> bool {
-        let silent = self.bell.is_some() && matches!(carried, Carried::Idle);
-        let sent = silent || self.to.blocking_send(carried).is_ok();
-        if let Some(bell) = self.bell.as_ref().filter(|_| sent && !silent) {
-            bell.ring();
-        }
-        sent && !self.to.is_closed()
-    }
-}
-
-struct Opened {
-    plugin: Plugin,
-    instance: String,
-    config: serde_json::Value,
-}
-
 pub(super) fn find(registry: &Registry, pipeline: &Pipeline, name: &str) -> Result<Plugin> {
     registry.find(name, &pipeline.base_dir).map_err(|e| Error::NotFound(e.message))
-}
-
-type Started<A> = (A, std::thread::JoinHandle<()>);
-
-/// Opens an instance on a thread of its own and runs its loop there.
-fn spawn<H: 'static, A: Send + 'static>(
-    name: &str,
-    open: impl FnOnce() -> Result<(H, A), Fault> + Send + 'static,
-    run: impl FnOnce(H) + Send + 'static,
-) -> Result<Started<A>, Fault> {
-    let (ready, opened) = std::sync::mpsc::sync_channel(1);
-    let thread = std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || match open() {
-            Ok((handle, answer)) => {
-                if ready.send(Ok(answer)).is_ok() {
-                    run(handle);
-                }
-            }
-            Err(fault) => drop(ready.send(Err(fault))),
-        })
-        .map_err(|e| Fault::permanent("thread", format!("no thread for `{name}`: {e}")))?;
-    let answer = opened.recv().map_err(|_| Fault::permanent("thread", "the instance's thread ended"))??;
-    Ok((answer, thread))
-}
-
-fn read(
-    opened: Opened,
-    source: &Source,
-    base_dir: PathBuf,
-    state: Option<Vec<u8>>,
-    rows: usize,
-    mut acked: UnboundedReceiver<Vec<u8>>,
-    out: Out,
-) -> Result<Started<(SchemaRef, Canceller)>, Fault> {
-    let Opened { plugin, instance, config } = opened;
-    let (name, source) = (instance.clone(), source.clone());
-    let open = move || {
-        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state };
-        plugin.check(&opening)?;
-        let mut handle = plugin.open_source(&opening)?;
-        let brought = handle.schema()?;
-        let gate = Gate::new(&source, &brought)?;
-        let answer = (gate.as_ref().map_or(brought, Gate::schema), handle.canceller());
-        Ok(((handle, gate), answer))
-    };
-    let instance = name.clone();
-    spawn(&name, open, move |(mut handle, gate)| {
-        loop {
-            while let Ok(position) = acked.try_recv() {
-                if let Err(fault) = handle.ack(&position) {
-                    crate::log::warn(&format!("source `{instance}`: {fault}"));
-                }
-            }
-            let (carried, wait_ms) = match retried(|| handle.poll(rows)) {
-                Ok(Polled::Rows { batch, rejects, position, backlog }) => {
-                    let mut load = Load { rejects, position, backlog, ..Load::of(batch) };
-                    match gate.as_ref().map_or(Ok(()), |gate| gate.pass(&mut load)) {
-                        Ok(()) => (Carried::Rows(load), 0),
-                        Err(fault) => (failed("source", &instance, fault), 0),
-                    }
-                }
-                Ok(Polled::Idle(wait_ms)) => (Carried::Idle, wait_ms),
-                Ok(Polled::End) => (Carried::End, 0),
-                Err(fault) => (failed("source", &instance, fault), 0),
-            };
-            let last = matches!(carried, Carried::End | Carried::Failed { .. });
-            if !out.send(carried) || last {
-                break;
-            }
-            rest(&handle.canceller(), wait_ms);
-        }
-        // The last commits are acknowledged until the chain is stopped.
-        while let Some(position) = acked.blocking_recv() {
-            if let Err(fault) = handle.ack(&position) {
-                crate::log::warn(&format!("source `{instance}`: {fault}"));
-            }
-        }
-        if let Err(fault) = handle.close() {
-            crate::log::warn(&format!("source `{instance}`: {fault}"));
-        }
-    })
-}
-
-fn enrich(
-    opened: Opened,
-    base_dir: PathBuf,
-    input: SchemaRef,
-    mut from: Receiver<Carried>,
-    to: Out,
-) -> Result<Started<SchemaRef>, Fault> {
-    let Opened { plugin, instance, config } = opened;
-    let name = instance.clone();
-    let open = move || {
-        let opening = Opening { instance: &instance, config: &config, base_dir: &base_dir, state: None };
-        plugin.check(&opening)?;
-        let mut handle = plugin.open_enrichment(&opening)?;
-        let output = handle.bind(&input)?;
-        Ok(((handle, output.clone()), output))
-    };
-    let instance = name.clone();
-    spawn(&name, open, move |(mut handle, output)| {
-        while let Some(carried) = from.blocking_recv() {
-            let carried = match carried {
-                Carried::Rows(load) => process(&mut handle, &instance, &output, load),
-                other => other,
-            };
-            let last = matches!(carried, Carried::Failed { .. });
-            if !to.send(carried) || last {
-                break;
-            }
-        }
-        if let Err(fault) = handle.close() {
-            crate::log::warn(&format!("enrichment `{instance}`: {fault}"));
-        }
-    })
-}
-
-fn process(handle: &mut EnrichmentHandle, instance: &str, output: &SchemaRef, mut load: Load) -> Carried {
-    for aside in &mut load.aside {
-        let passed = match retried(|| handle.process(&aside.batch)) {
-            Ok((batch, rejects)) if rejects.is_empty() => {
-                aside.enriched(batch);
-                Ok(())
-            }
-            _ => aside.pass(output),
-        };
-        if let Err(error) = passed {
-            return failed("enrichment", instance, error.into());
-        }
-    }
-    let (batch, rejects) = match retried(|| handle.process(&load.batch)) {
-        Ok(answer) => answer,
-        Err(fault) if fault.kind == FaultKind::Data => {
-            let reject = |row| Reject {
-                row,
-                code: fault.code.clone(),
-                message: fault.message.clone(),
-                payload: String::new(),
-                origin: instance.to_owned(),
-            };
-            let rejects = (0..load.batch.num_rows() as u64).map(reject).collect();
-            (RecordBatch::new_empty(output.clone()), rejects)
-        }
-        Err(fault) => return failed("enrichment", instance, fault),
-    };
-    match load.enriched(batch, rejects, instance) {
-        Ok(()) => Carried::Rows(load),
-        Err(error) => failed("enrichment", instance, error.into()),
-    }
-}
-
-fn failed(stage: &'static str, instance: &str, fault: Fault) -> Carried {
-    Carried::Failed { stage, instance: instance.to_owned(), fault }
-}
-
-/// Waits before an idle source is asked again; one that is to stop is asked at once.
-fn rest(canceller: &Canceller, wait_ms: u64) {
-    let until = Instant::now() + Duration::from_millis(wait_ms);
-    while !canceller.is_cancelled() {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        std::thread::sleep(left.min(Duration::from_millis(20)));
-    }
-}
-
-fn retried<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
-    for attempt in 1.. {
-        match call() {
-            Err(fault) if fault.kind == FaultKind::Transient && attempt < ATTEMPTS => {
-                std::thread::sleep(Duration::from_millis(
-                    (100 << attempt).max(fault.retry_after_ms.min(60_000)),
-                ));
-            }
-            answer => return answer,
-        }
-    }
-    unreachable!("the loop returns")
 }

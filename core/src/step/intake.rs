@@ -1,6 +1,7 @@
 //! Rows of one source batch become events and profile changes: consent gate, de-duplication, identity, attributes.
 
 use super::{
+    agree::Agree,
     cells::{Cells, reject},
     content::contents,
     exact::{Numbers, convert, found, is_of},
@@ -100,7 +101,7 @@ impl Bound {
     /// When a column has a type that is not stored or that the store holds differently, or when raw identifiers
     /// come that nobody declared.
     pub fn new(
-        store: &mut Store,
+        store: &mut impl Agree,
         source: &Source,
         schema: &Schema,
         raw_identifiers: &[String],
@@ -138,15 +139,11 @@ impl Bound {
             } else if let Some(attribute) = name.strip_prefix(ATTR) {
                 let attribute = format!("{}.{attribute}", source.name);
                 let declared = source.schema.as_ref().is_some_and(|schema| schema.columns.contains_key(name));
-                let held = store.profiles.agree(&attribute, kind, declared, &by)?;
+                let held = store.attribute(&attribute, kind, declared, &by)?;
                 fit(name, at, field.data_type(), held);
                 attributes.push((attribute, at));
             } else if !is_reserved(name) || name == CONSENT_VERSION {
-                // A type that no value was ever stored as binds nobody.
-                if store.columns.types().get(name).is_some_and(|held| *held != kind) && !store.holds(name) {
-                    store.columns.forget(name);
-                }
-                let held = store.columns.declare(name, kind, &by)?;
+                let held = store.property(name, kind, &by)?;
                 fit(name, at, field.data_type(), held);
                 properties.push((name.clone(), at));
             }

@@ -4,6 +4,7 @@
 //! A step takes its batches in the order of the sources' names and waits for each, so that the same files give the
 //! same steps however fast the threads are.
 
+mod agree;
 pub mod bell;
 mod cells;
 pub mod chain;
@@ -13,24 +14,28 @@ pub mod drill;
 mod exact;
 pub mod intake;
 pub mod load;
+mod open;
+mod prove;
 pub mod replay;
 pub mod schema;
 mod serve;
 mod steps;
 pub mod summary;
+mod threads;
 
 use crate::{
-    Error, Result, activate, clock,
-    config::{self, Clock, Pipeline},
+    Result, activate, clock,
+    config::{Clock, Pipeline},
     plan,
     plugin::{self, registry::Registry},
     profile::batch::Moment,
     segment::{Segments, applied::Record, bitmap, engine::Engine},
     store::{Store, tables},
 };
+pub(crate) use open::Opening;
+pub(crate) use prove::Schemas;
 pub(crate) use serve::Tended;
 
-use bell::Bell;
 use chain::Chain;
 use intake::Bound;
 use roaring::RoaringBitmap;
@@ -42,7 +47,7 @@ use std::{
     },
     time::Instant,
 };
-use summary::{DestinationSummary, SegmentSummary, SourceSummary, Summary};
+use summary::{DestinationSummary, SegmentSummary, Summary};
 
 const WAITING: &str = "waiting-for-evaluation";
 /// Receipts of a destination that a summary has, the latest ones.
@@ -132,62 +137,6 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn open(
-        pipeline: &'a Pipeline,
-        registry: &'a Registry,
-        observer: &'a dyn Observer,
-        store: Store,
-    ) -> Result<Self> {
-        Self::open_with(pipeline, registry, observer, store, (Vec::new(), None))
-    }
-
-    /// Goes on with chains that run already, where they are those of the pipeline.
-    pub(crate) fn open_with(
-        pipeline: &'a Pipeline,
-        registry: &'a Registry,
-        observer: &'a dyn Observer,
-        mut store: Store,
-        (mut running, bell): (Vec<Chain>, Option<&Bell>),
-    ) -> Result<Self> {
-        store.events.set_room(pipeline.cache);
-        pipeline.sources.iter().for_each(|source| store.ages.note(&source.name, source.ttl_us));
-        store.profiles.time(store.ages.ttl_us().keys());
-        let mut chains = Vec::new();
-        let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
-        for source in &pipeline.sources {
-            let same = running.iter().position(|chain| chain.source.name == source.name);
-            let chain = match same {
-                Some(at) => running.swap_remove(at),
-                None => start(pipeline, registry, source, &store, bell)?,
-            };
-            let bound = Bound::new(&mut store, source, &chain.schema, &pipeline.raw_identifiers)?;
-            chains.push((chain, bound));
-            summary.sources.insert(source.name.clone(), SourceSummary::default());
-        }
-        let segments = Segments::open(pipeline, registry, &store)?;
-        let before = segments.members().clone();
-        let first_commit = store.totals.commits;
-        let waiting = waiting(&store)?;
-        let record = Record::open(pipeline, registry, &store)?;
-        Ok(Self {
-            pipeline,
-            registry,
-            observer,
-            store,
-            chains,
-            segments,
-            record,
-            before,
-            summary,
-            first_commit,
-            backlog: BTreeMap::new(),
-            waiting,
-            behind: 0,
-            positions: BTreeMap::new(),
-            patience: 0,
-        })
-    }
-
     /// Steps until every source ended; true when it was stopped before.
     fn drain(&mut self, stop: &AtomicBool) -> Result<bool> {
         self.observer.stage("reading");
@@ -340,17 +289,6 @@ impl<'a> Run<'a> {
         summary.events = self.store.totals.events;
         Ok((summary, self.store))
     }
-}
-
-fn start(
-    pipeline: &Pipeline,
-    registry: &Registry,
-    source: &config::Source,
-    store: &Store,
-    bell: Option<&Bell>,
-) -> Result<Chain> {
-    let position = store.tables.positions.get(&source.name).map_err(Error::State)?;
-    Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()), bell)
 }
 
 /// The moment that answers are for, by the pipeline's clock, and what counts at it. Of a source that left the file it is what

@@ -2,18 +2,18 @@
 //! step does with its rows is what a step of a run does.
 
 use super::{
-    Run,
+    Opening, Run, Schemas,
     bell::Bell,
-    chain::{Carried, Chain},
+    chain::{Carried, Chain, PATIENCE},
     intake::Bound,
-    start,
+    open::start,
     steps::{ROUNDS, Step},
 };
 use crate::{
     Result, activate,
     activate::{Courier, Sent},
     config::{Destination, Pipeline},
-    log,
+    log, plugin,
     profile::batch::Moment,
     segment::Segments,
     store::Store,
@@ -39,7 +39,11 @@ impl Run<'_> {
     /// Makes ready to be served: rows that wait behind a step do not keep it from evaluating, unless they are many.
     pub(crate) fn serve(&mut self) -> Vec<Tended> {
         self.patience = self.pipeline.step_rows as u64;
-        self.chains.iter().map(|_| Tended::default()).collect()
+        let tended = |(chain, _): &(Chain, Bound)| match chain.is_closed() {
+            true => Tended { again: Some(Instant::now() + FIRST_WAIT), failures: 1 },
+            false => Tended::default(),
+        };
+        self.chains.iter().map(tended).collect()
     }
 
     /// One step of what is there, if anything is; true when something was committed.
@@ -93,17 +97,8 @@ impl Run<'_> {
                 continue;
             }
             self.settle_commits()?;
-            let source = self.chains[at].0.source.clone();
-            let opened =
-                start(self.pipeline, self.registry, &source, &self.store, Some(bell)).and_then(|chain| {
-                    let raw = &self.pipeline.raw_identifiers;
-                    Ok((Bound::new(&mut self.store, &source, &chain.schema, raw)?, chain))
-                });
-            match opened {
-                Ok((bound, chain)) => {
-                    std::mem::replace(&mut self.chains[at], (chain, bound)).0.stop();
-                    tended.again = None;
-                }
+            match self.reopen(at, bell) {
+                Ok(()) => tended.again = None,
                 Err(error) => {
                     tended.failures += 1;
                     let wait = back_off(tended.failures, &Fault::transient("open", ""));
@@ -113,6 +108,24 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Ends what is left of a chain, then opens it again: two of them would want the same port, spool or group.
+    fn reopen(&mut self, at: usize, bell: &Bell) -> Result<()> {
+        let (chain, bound) = &mut self.chains[at];
+        chain.close();
+        let source = chain.source.clone();
+        let opened = start(self.pipeline, self.registry, &source, &self.store, Some(bell))?;
+        match Bound::new(&mut self.store, &source, &opened.schema, &self.pipeline.raw_identifiers) {
+            Ok(agreed) => {
+                (*chain, *bound) = (opened, agreed);
+                Ok(())
+            }
+            Err(error) => {
+                opened.stop();
+                Err(error)
+            }
+        }
     }
 
     /// Sources that run, with those that are paused.
@@ -131,18 +144,33 @@ impl Run<'_> {
         self.settle_commits()
     }
 
-    /// Gives back the store, and the chains that a new pipeline goes on with; the others are ended.
-    pub(crate) fn part(mut self, next: &Pipeline, tended: &[Tended]) -> Result<(Store, Vec<Chain>)> {
+    /// Ends all sources. Plugins that hang are left behind then.
+    pub(crate) fn end_chains(&mut self, until: Instant) {
+        plugin::cancel_all();
+        self.chains.drain(..).for_each(|(chain, _)| chain.stop_by(until));
+    }
+
+    /// Gives up what is not committed, and the store, which is to be opened again from the last commit. Answers what the
+    /// sources bring.
+    pub(crate) fn give_up(mut self, until: Instant) -> Schemas {
+        let brings = |(chain, _): &(Chain, Bound)| (chain.source.name.clone(), chain.schema.clone());
+        let known = self.chains.iter().map(brings).collect();
+        self.end_chains(until);
+        known
+    }
+
+    /// What a new pipeline begins with: the store, and the chains that it goes on with; the others are ended.
+    pub(crate) fn part(mut self, next: &Pipeline, tended: &[Tended], known: Schemas) -> Result<Opening> {
         self.settle_commits()?;
-        let mut kept = Vec::new();
+        let (mut running, until) = (Vec::new(), Instant::now() + PATIENCE);
         for ((chain, _), tended) in self.chains.drain(..).zip(tended) {
             if chain.is_of(next) && tended.again.is_none() && self.pipeline.step_rows == next.step_rows {
-                kept.push(chain);
+                running.push(chain);
             } else {
-                chain.stop();
+                chain.stop_by(until);
             }
         }
-        Ok((self.store, kept))
+        Ok(Opening { store: self.store, running, known })
     }
 
     /// Sets out with what waits at a destination.

@@ -120,7 +120,7 @@ impl Run<'_> {
     }
 
     /// Waits until all steps are durable, and tells the sources.
-    pub(super) fn settle_commits(&mut self) -> Result<()> {
+    pub(crate) fn settle_commits(&mut self) -> Result<()> {
         self.store.settle()?;
         self.acknowledge();
         Ok(())

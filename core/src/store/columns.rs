@@ -129,12 +129,18 @@ impl Columns {
     /// # Errors
     /// When the store holds it with another type. Integers go into a decimal column.
     pub fn declare(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
+        let held = self.agreed(name, kind, by)?;
+        if !self.types.contains_key(name) {
+            self.types.insert(name.to_owned(), held);
+            self.changed = true;
+        }
+        Ok(held)
+    }
+
+    /// How the store holds a column, or would.
+    fn agreed(&self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
         match self.types.get(name) {
-            None => {
-                self.types.insert(name.to_owned(), kind);
-                self.changed = true;
-                Ok(kind)
-            }
+            None => Ok(kind),
             Some(held) if *held == kind => Ok(kind),
             Some(ColumnType::Decimal) if kind == ColumnType::Integer => Ok(ColumnType::Decimal),
             Some(held) => Err(Error::Column(format!(
@@ -143,6 +149,21 @@ impl Columns {
                 held.name()
             ))),
         }
+    }
+
+    /// Puts other types in place for a trial, and answers those that were there.
+    pub(crate) fn put_types(&mut self, types: BTreeMap<String, ColumnType>) -> BTreeMap<String, ColumnType> {
+        std::mem::replace(&mut self.types, types)
+    }
+
+    /// Makes sure that a column exists for a trial; no commit tells of it.
+    ///
+    /// # Errors
+    /// As [`Self::declare`].
+    pub(crate) fn try_out(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
+        let held = self.agreed(name, kind, by)?;
+        self.types.insert(name.to_owned(), held);
+        Ok(held)
     }
 
     /// Forgets the type of a column that nothing is stored in.

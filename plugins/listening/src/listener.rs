@@ -63,6 +63,14 @@ impl Listener {
         self.socket.local_addr()
     }
 
+    /// The same socket once more: it stays bound, and clients wait, while nobody serves it.
+    ///
+    /// # Errors
+    /// The system's, for want of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { socket: self.socket.try_clone()? })
+    }
+
     /// Serves `router` on so many threads, at least one.
     ///
     /// # Errors

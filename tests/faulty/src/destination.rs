@@ -41,6 +41,7 @@ impl Destination for Faulty {
 
     fn flush(&mut self) -> Result<Flushed> {
         self.0.at("flush");
+        self.0.work("flush")?;
         Ok(Flushed::default())
     }
 

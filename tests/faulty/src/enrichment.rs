@@ -24,13 +24,17 @@ impl Enrichment for Faulty {
         Ok(Self(config))
     }
 
-    fn bind(&mut self, _input: SchemaRef) -> Result<SchemaRef> {
+    fn bind(&mut self, input: SchemaRef) -> Result<SchemaRef> {
         self.0.at("bind");
-        Ok(schema())
+        Ok(if self.0.sends == Sends::Passed { input } else { schema() })
     }
 
     fn process(&mut self, batch: RecordBatch) -> Result<Processed> {
         self.0.at("process");
+        self.0.work("process")?;
+        if self.0.sends == Sends::Passed {
+            return Ok(Processed { batch, rejects: Vec::new() });
+        }
         let rejects = if self.0.sends == Sends::RejectMore { vec![reject(0)] } else { Vec::new() };
         Ok(Processed { batch: answer(batch.num_rows(), self.0.sends), rejects })
     }

@@ -7,7 +7,7 @@ mod segmentation;
 mod source;
 
 use kindred_plugin_api::prelude::*;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 kindred_plugin_api::export!(
     source source::Faulty,
@@ -26,6 +26,12 @@ pub(crate) struct Config {
     /// Panics with a payload whose own drop panics.
     #[serde(default)]
     with_bomb: bool,
+    /// Call in which it hangs: `process` or `flush`.
+    #[serde(default)]
+    hang_in: String,
+    /// While this file is there, `process` and `flush` say that they are busy, which passes.
+    #[serde(default)]
+    busy_while: Option<PathBuf>,
     /// What is wrong with its rows.
     #[serde(default)]
     sends: Sends,
@@ -38,6 +44,8 @@ pub(crate) enum Sends {
     /// What was agreed.
     #[default]
     Agreed,
+    /// The rows that came, as they are; of enrichments.
+    Passed,
     /// A batch with other columns.
     OtherSchema,
     /// A row less than came.
@@ -71,6 +79,17 @@ impl Config {
         }
         panic!("as told, in {call}");
     }
+
+    /// Hangs or is busy, if this is the call.
+    fn work(&self, call: &str) -> Result<()> {
+        while self.hang_in == call {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        match &self.busy_while {
+            Some(path) if path.exists() => Err(Fault::transient("busy", "busy, as told")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One column `text`.
@@ -86,7 +105,7 @@ fn texts(rows: usize) -> RecordBatch {
 /// The rows of an answer to `rows` rows.
 fn answer(rows: usize, sends: Sends) -> RecordBatch {
     match sends {
-        Sends::Agreed | Sends::RejectMore => texts(rows),
+        Sends::Agreed | Sends::Passed | Sends::RejectMore => texts(rows),
         Sends::RowLess => texts(rows - 1),
         Sends::RowMore => texts(rows + 1),
         Sends::OtherSchema => {

@@ -39,7 +39,14 @@ struct Shared {
 
 /// The interface, listening.
 #[derive(Debug)]
-pub(super) struct Api(Serving);
+pub(super) struct Api {
+    serving: Serving,
+    /// Keeps the address while other options take over.
+    listener: Listener,
+}
+
+/// What the interface shows and asks.
+pub(super) type Shows<'a> = (&'a Arc<View>, &'a Arc<Status>, &'a Asker);
 
 /// Why a request was not answered.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,6 +77,9 @@ impl From<crate::Error> for Refused {
     fn from(error: crate::Error) -> Self {
         match error {
             crate::Error::NotFound(message) => Self::new(StatusCode::NOT_FOUND, "not-found", message),
+            full @ crate::Error::NoRoom(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no-room", full.to_string())
+            }
             other => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "failed", other.to_string()),
         }
     }
@@ -88,28 +98,45 @@ impl From<crate::Error> for Refused {
 struct Document;
 
 impl Api {
-    /// Listens at the address of the options.
+    /// Takes the address of the options; it is served once it is started.
     ///
     /// # Errors
-    /// When the address cannot be bound or threads cannot be started.
+    /// When it cannot be bound.
+    pub(super) fn bind(options: &Serve) -> Result<Listener> {
+        Listener::bind(&*options.listen).map_err(Error::io(&options.listen))
+    }
+
+    /// Serves.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
     pub(super) fn start(
+        listener: Listener,
         options: &Serve,
-        (view, status, asker): (&Arc<View>, &Arc<Status>, &Asker),
+        (view, status, asker): Shows<'_>,
     ) -> Result<Self> {
         let access = Arc::new(Access::new(options));
         let shared = Shared { view: view.clone(), status: status.clone(), asker: asker.clone(), access };
-        let listener = Listener::bind(&*options.listen).map_err(Error::io(&options.listen))?;
         let serving =
-            listener.serve(router(shared), &Limits::default(), 1).map_err(Error::io(&options.listen))?;
-        Ok(Self(serving))
+            listener.try_clone().and_then(|socket| socket.serve(router(shared), &Limits::default(), 1));
+        Ok(Self { serving: serving.map_err(Error::io(&options.listen))?, listener })
+    }
+
+    /// Goes on with other options, at another address if one is given.
+    ///
+    /// # Errors
+    /// When threads cannot be started.
+    pub(super) fn restart(self, other: Option<Listener>, options: &Serve, shows: Shows<'_>) -> Result<Self> {
+        self.serving.stop(GRACE);
+        Self::start(other.unwrap_or(self.listener), options, shows)
     }
 
     pub(super) fn address(&self) -> SocketAddr {
-        self.0.local_address()
+        self.serving.local_address()
     }
 
     pub(super) fn stop(self) {
-        self.0.stop(GRACE);
+        self.serving.stop(GRACE);
     }
 }
 
