@@ -22,7 +22,7 @@ impl Disk {
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(&folder).output();
         match mount.is_ok_and(|output| output.status.success()) {
             true => Some(Self(folder)),
-            false => services::missing("the right to mount a file system"),
+            false => services::missing("the right to mount a file system, which root has,"),
         }
     }
 
