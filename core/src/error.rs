@@ -54,7 +54,7 @@ pub enum Error {
     #[error("a record of the state database cannot be read: {0}")]
     Record(#[from] postcard::Error),
     /// What is wrong with a pipeline file, once its columns are known.
-    #[error("{0}")]
+    #[error("{}", .0.in_short())]
     Refused(Box<Problems>),
     /// Columns.
     #[error("columns: {0}")]

@@ -74,6 +74,16 @@ impl Problems {
         &self.list
     }
 
+    /// The first one in a line, and how many more there are.
+    pub fn in_short(&self) -> String {
+        let Some(first) = self.list.first() else { return String::new() };
+        let place = first.span.as_ref().map(|span| position(&self.text, span.start));
+        let place = place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
+        let more = self.list.len() - 1;
+        let more = if more > 0 { format!(" ({more} more)") } else { String::new() };
+        format!("{}{place}: {}{more}", self.file.display(), first.message)
+    }
+
     /// For programs: an array of `{file, line, column, end: {line, column}, message, found?, help?}`. Lines and columns
     /// count characters from 1, `end` is behind the last one; all three are null when the cause is not in the file.
     pub fn to_json(&self) -> Json {
