@@ -119,6 +119,20 @@ impl Error {
         false
     }
 
+    /// Whether what the store has is not what it was given.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Record(_) => true,
+            // What the system refuses is no damage; what is not there or ends early is.
+            Self::State(fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))) => {
+                let kinds = [ErrorKind::NotFound, ErrorKind::UnexpectedEof, ErrorKind::InvalidData];
+                kinds.contains(&error.kind())
+            }
+            Self::State(error) => !matches!(error, fjall::Error::Locked | fjall::Error::Poisoned),
+            _ => false,
+        }
+    }
+
     /// What to do about it, where that is known.
     pub fn help(&self) -> Option<String> {
         match self {
@@ -129,7 +143,7 @@ impl Error {
             Self::OtherFormat { .. } => Some(
                 "use the version of kindred that wrote it, or remove the store to build it again from the sources".into(),
             ),
-            Self::Damaged { .. } => Some(
+            damaged if damaged.is_damage() => Some(
                 "restore the store from a backup, or remove it to build it again from the sources".into(),
             ),
             Self::Moved { .. } => Some("look at `kindred plan FILE` again, and run with its id".into()),

@@ -37,6 +37,13 @@ impl Disk {
         while ballast.write_all(&[0; 4096]).is_ok() {}
     }
 
+    /// Allows nothing but reading, or everything again.
+    pub fn read_only(&self, only: bool) {
+        let options = if only { "remount,ro" } else { "remount,rw" };
+        let done = Command::new("mount").args(["-o", options]).arg(&self.0).status();
+        assert!(done.is_ok_and(|status| status.success()), "{options}");
+    }
+
     /// Gives the room back.
     pub fn free(&self) {
         fs::remove_file(self.0.join("ballast")).expect("the ballast");
