@@ -2,7 +2,10 @@
 
 use crate::{
     Result,
-    store::{Store, columns::ColumnType},
+    store::{
+        Store,
+        columns::{Claims, ColumnType},
+    },
 };
 use std::collections::BTreeMap;
 
@@ -27,16 +30,20 @@ impl Agree for Store {
     }
 
     fn property(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
-        if binds_nobody(self, name, kind) {
+        if binds_nobody(self, name, (kind, by)) {
             self.columns.forget(name);
         }
         self.columns.declare(name, kind, by)
     }
 }
 
-/// Whether no value was ever stored as the type that a column has, and it is to have another.
-fn binds_nobody(store: &Store, name: &str, kind: ColumnType) -> bool {
-    store.columns.types().get(name).is_some_and(|held| *held != kind) && !store.holds(name)
+/// Whether no value was ever stored as the type that a column has, and it is to have another: nobody else brings it, or
+/// all integers of others are decimals, too.
+fn binds_nobody(store: &mut Store, name: &str, (kind, by): (ColumnType, &str)) -> bool {
+    let is_others = store.columns.claim(name, by);
+    let held = store.columns.types().get(name).copied().filter(|held| *held != kind);
+    let widens = held == Some(ColumnType::Integer) && kind == ColumnType::Decimal;
+    held.is_some() && (widens || !is_others) && !store.holds(name)
 }
 
 type Types = BTreeMap<String, ColumnType>;
@@ -46,12 +53,14 @@ pub(super) struct Trial<'a> {
     store: &'a mut Store,
     columns: Types,
     attributes: Types,
+    claims: Claims,
 }
 
 impl<'a> Trial<'a> {
     pub(super) fn new(store: &'a mut Store) -> Self {
         let (columns, attributes) = (store.columns.types().clone(), store.profiles.attributes().clone());
-        Self { store, columns, attributes }
+        let claims = store.columns.put_claims(Claims::new());
+        Self { store, columns, attributes, claims }
     }
 
     /// The store with what was tried out.
@@ -66,7 +75,7 @@ impl Agree for Trial<'_> {
     }
 
     fn property(&mut self, name: &str, kind: ColumnType, by: &str) -> Result<ColumnType> {
-        if binds_nobody(self.store, name, kind) {
+        if binds_nobody(self.store, name, (kind, by)) {
             let mut types = self.store.columns.types().clone();
             types.remove(name);
             self.store.columns.put_types(types);
@@ -77,6 +86,7 @@ impl Agree for Trial<'_> {
 
 impl Drop for Trial<'_> {
     fn drop(&mut self) {
+        self.store.columns.put_claims(std::mem::take(&mut self.claims));
         self.store.columns.put_types(std::mem::take(&mut self.columns));
         self.store.profiles.put_attributes(std::mem::take(&mut self.attributes));
     }
@@ -101,9 +111,11 @@ mod tests {
             trial.attribute("crm.age", ColumnType::Integer, false, "crm").unwrap(),
             ColumnType::Integer
         );
-        // No value was stored as text.
-        assert_eq!(trial.property("price", ColumnType::Decimal, "app").unwrap(), ColumnType::Decimal);
+        // No value was stored as text, and who said so may say something else.
         assert_eq!(trial.property("price", ColumnType::Integer, "web").unwrap(), ColumnType::Integer);
+        assert_eq!(trial.property("price", ColumnType::Decimal, "app").unwrap(), ColumnType::Decimal);
+        assert_eq!(trial.property("price", ColumnType::Integer, "web").unwrap(), ColumnType::Decimal);
+        assert!(trial.property("price", ColumnType::Text, "crm").is_err(), "others bring numbers");
         assert_eq!(trial.property("colour", ColumnType::Text, "web").unwrap(), ColumnType::Text);
         assert_eq!(trial.store().profiles.attributes().len(), 2);
         assert!(trial.store().columns.types().contains_key("colour"));

@@ -14,7 +14,7 @@ use crate::{
     log,
     plugin::registry::Registry,
     segment::{Segments, applied::Record},
-    store::Store,
+    store::{Store, columns::Claims},
 };
 use std::collections::BTreeMap;
 
@@ -61,7 +61,8 @@ impl<'a> Run<'a> {
         store.events.set_room(pipeline.cache);
         pipeline.sources.iter().for_each(|source| store.ages.note(&source.name, source.ttl_us));
         store.profiles.time(store.ages.ttl_us().keys());
-        let mut chains = Vec::new();
+        store.columns.put_claims(Claims::new());
+        let mut opened = Vec::new();
         let mut summary = Summary { pipeline: pipeline.name.clone(), ..Summary::default() };
         for source in &pipeline.sources {
             let same = running.iter().position(|chain| chain.source.name == source.name);
@@ -75,10 +76,10 @@ impl<'a> Run<'a> {
                     (started, _) => started?,
                 },
             };
-            let bound = Bound::new(&mut store, source, &chain.schema, &pipeline.raw_identifiers)?;
-            chains.push((chain, bound));
+            opened.push(chain);
             summary.sources.insert(source.name.clone(), SourceSummary::default());
         }
+        let chains = bind(opened, &mut store, pipeline)?;
         let segments = Segments::open(pipeline, registry, &store)?;
         let before = segments.members().clone();
         let first_commit = store.totals.commits;
@@ -102,6 +103,14 @@ impl<'a> Run<'a> {
             patience: 0,
         })
     }
+}
+
+/// Agrees on the columns of all sources with the store. Twice, because one may widen a column that another one brings, too.
+fn bind(chains: Vec<Chain>, store: &mut Store, pipeline: &Pipeline) -> Result<Vec<(Chain, Bound)>> {
+    let mut bind = |chain: &Chain| Bound::new(store, &chain.source, &chain.schema, &pipeline.raw_identifiers);
+    chains.iter().try_for_each(|chain| bind(chain).map(drop))?;
+    let bound = chains.iter().map(&mut bind).collect::<Result<Vec<_>>>()?;
+    Ok(chains.into_iter().zip(bound).collect())
 }
 
 /// Starts a source behind what is committed.

@@ -119,6 +119,11 @@ impl Run<'_> {
         match Bound::new(&mut self.store, &source, &opened.schema, &self.pipeline.raw_identifiers) {
             Ok(agreed) => {
                 (*chain, *bound) = (opened, agreed);
+                // It may have widened what others bring, too.
+                for (chain, bound) in &mut self.chains {
+                    let raw = &self.pipeline.raw_identifiers;
+                    *bound = Bound::new(&mut self.store, &chain.source, &chain.schema, raw)?;
+                }
                 Ok(())
             }
             Err(error) => {

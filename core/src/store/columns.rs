@@ -98,8 +98,13 @@ pub struct Columns {
     dictionaries: HashMap<String, Dictionary>,
     /// Columns that values came into since the store was opened.
     used: BTreeSet<String>,
+    /// Who brings a column, of those that are open.
+    claims: Claims,
     changed: bool,
 }
+
+/// By column, who brings it.
+pub(crate) type Claims = BTreeMap<String, BTreeSet<String>>;
 
 const META: &str = "event-columns";
 
@@ -164,6 +169,18 @@ impl Columns {
         let held = self.agreed(name, kind, by)?;
         self.types.insert(name.to_owned(), held);
         Ok(held)
+    }
+
+    /// Notes that somebody brings a column; answers whether somebody else does.
+    pub(crate) fn claim(&mut self, name: &str, by: &str) -> bool {
+        let claims = self.claims.entry(name.to_owned()).or_default();
+        claims.insert(by.to_owned());
+        claims.len() > 1
+    }
+
+    /// Puts other claims in place, and answers those that were there.
+    pub(crate) fn put_claims(&mut self, claims: Claims) -> Claims {
+        std::mem::replace(&mut self.claims, claims)
     }
 
     /// Forgets the type of a column that nothing is stored in.

@@ -102,7 +102,22 @@ fn a_column_of_two_types_is_told_at_its_source() {
     shop.write("pipeline.toml", format!("{SOURCES}{other}"));
     let found = problems(&shop, "check");
     assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].1.contains("column `amount`"), "{found:?}");
+    assert!(
+        found[0].1.contains("column `amount` of source `web` is decimal, the store holds it as text"),
+        "{found:?}"
+    );
+    // Whoever runs it is told the same, and nothing is read as something else.
+    let (text, code) = shop.text(&["run", "pipeline.toml"]);
+    assert_eq!(code, 1, "{text}");
+    assert!(text.contains("column `amount` of source `web`"), "{text}");
+    // Integers are decimals, too, whoever comes first.
+    shop.write(
+        "pipeline.toml",
+        format!("{SOURCES}{other}").replace("\"string\" } } }\n", "\"integer\" } } }\n"),
+    );
+    assert_eq!(shop.json(&["check", "pipeline.toml"])["problems"], json!([]));
+    shop.log("1", &[("anna", "purchase", "2026-01-05T10:00:00Z")]);
+    shop.json(&["run", "pipeline.toml"]);
 }
 
 /// Each upon the next.
