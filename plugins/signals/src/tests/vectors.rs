@@ -1,7 +1,7 @@
 //! Every vector that the IAB's own encoders wrote.
 
 use super::{fixture, gpp, int, write};
-use crate::{Gpp, RestrictionType, Section, TcString, UsPrivacy, UsSection, VendorSet, gpc};
+use crate::{GoogleConsent, Gpp, RestrictionType, Section, TcString, UsPrivacy, UsSection, VendorSet, gpc};
 use serde_json::{Map, Value, json};
 
 fn letters(two: [u8; 2]) -> String {
