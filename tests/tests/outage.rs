@@ -264,7 +264,8 @@ fn files(name: &str, more: &str) -> String {
 #[test]
 fn a_file_that_would_not_open_is_refused_and_leaves_no_trace() {
     let sandbox = Sandbox::new();
-    let text = shop("{}");
+    let priced = r#"{ path = "logs", properties = { price = { type = "decimal" } } }"#;
+    let text = shop("{}").replace("{ path = \"logs\" }", priced);
     let line = |id: &str, more: &str| {
         let time = jiff::Timestamp::now();
         format!(r#"{{"id":"{id}","cookie":"c{id}","event":"product_view","time":"{time}",{more}}}"#) + "\n"
@@ -278,7 +279,9 @@ fn a_file_that_would_not_open_is_refused_and_leaves_no_trace() {
     stored(&mut server, 1);
     let raw = files("mail", ", identifiers = { email = { column = \"mail\", hash = \"none\" } }");
     refused(&mut server, &sandbox, &(text.clone() + &raw), "raw `email` identifiers");
-    refused(&mut server, &sandbox, &(text.clone() + &files("other", "")), "column `price`");
+    let other =
+        files("other", ", properties = { price = { type = \"string\" }, ghost = { type = \"string\" } }");
+    refused(&mut server, &sandbox, &(text.clone() + &other), "column `price`");
     let geo = "\n[[enrichments]]\nplugin = \"geo\"\nconfig = { database = \"nowhere.mmdb\" }\n";
     refused(&mut server, &sandbox, &(text.clone() + geo), "nowhere.mmdb");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -288,7 +291,7 @@ fn a_file_that_would_not_open_is_refused_and_leaves_no_trace() {
     sandbox.write("logs/2.jsonl", line("5", r#""price":6"#));
     let free = format!("127.0.0.1:{}", port());
     let red = "\n[segments.red]\nrule = \"did(colour = 'red', '30 days')\"\n";
-    let moved = text.replace("127.0.0.1:0", &free) + &files("more", "") + red;
+    let moved = text.replace("127.0.0.1:0", &free) + &files("more", ", properties = [\"colour\"]") + red;
     sandbox.write("pipeline.toml", moved);
     server.signal("HUP");
     let before = std::mem::replace(&mut server.address, format!("http://{free}"));

@@ -11,7 +11,7 @@ use crate::{Error, Result, disk::sync_folder, profile::base::Section};
 use arrow::buffer::{Buffer, MutableBuffer};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, Write},
     os::unix::fs::FileExt,
@@ -100,16 +100,22 @@ impl Files {
     /// Reads the list and removes what was never committed.
     pub(super) fn open(dir: PathBuf, tables: &Tables) -> Result<Self> {
         fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
-        let mut known = BTreeMap::new();
+        let mut known: BTreeMap<String, Entry> = BTreeMap::new();
         for (name, value) in tables::scan(&tables.files, [])? {
             known.insert(String::from_utf8_lossy(&name).into_owned(), postcard::from_bytes(&value)?);
         }
+        let mut missing: BTreeSet<&String> = known.keys().collect();
         for entry in fs::read_dir(&dir).map_err(Error::io(&dir))? {
             let path = entry.map_err(Error::io(&dir))?.path();
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
             if !known.contains_key(&name) {
                 fs::remove_file(&path).map_err(Error::io(&path))?;
             }
+            missing.remove(&name);
+        }
+        // Some are read only when somebody asks, and then it would be late to say so.
+        if let Some(name) = missing.first() {
+            return Err(Error::Damaged { path: dir.join(name), reason: "it is missing".into() });
         }
         let next = known
             .keys()

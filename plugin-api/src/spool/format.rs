@@ -9,13 +9,13 @@
 //! record
 //!   4  length of the payload          4  CRC32C of salt and the 16 bytes before
 //!   8  sequence number                4  CRC32C of salt, sequence number and payload
-//!   4  bytes from the end of what was durable
+//!   4  bytes from the start of its group
 //!   n  payload
 //! ```
 //!
 //! The salt is random: nobody who sends payloads can make one that looks like a record, so a reader that lost its
-//! place may search for the next record byte by byte. What is before the end of what was durable when a record was written
-//! was acknowledged, or could have been; nothing behind it was.
+//! place may search for the next record byte by byte. What a group is: everything before its start was synced
+//! before its first byte was written.
 
 use super::PAYLOAD_BYTES;
 use std::ops::RangeInclusive;
@@ -137,12 +137,12 @@ fn payload_crc(sequence: u64, payload: &[u8], salt: u32) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c_append(salt, &sequence.to_be_bytes()), payload)
 }
 
-/// Adds a record to others that are written with it; `back` is how far behind the end of what is durable it will stand.
-pub(super) fn encode(group: &mut Vec<u8>, (sequence, back): (u64, u64), payload: &[u8], salt: u32) {
+/// Writes a record behind `group`, which starts with the first record of its group.
+pub(super) fn encode(group: &mut Vec<u8>, sequence: u64, payload: &[u8], salt: u32) {
     let start = group.len();
-    // Both are far below 4 GiB: `PAYLOAD_BYTES`, and the writer's limit of a group, of which two are under way.
+    // Both are far below 4 GiB: `PAYLOAD_BYTES` and the writer's limit of a group.
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let back = u32::try_from(back).unwrap_or(u32::MAX);
+    let back = u32::try_from(start).unwrap_or(u32::MAX);
     group.extend_from_slice(&length.to_be_bytes());
     group.extend_from_slice(&sequence.to_be_bytes());
     group.extend_from_slice(&back.to_be_bytes());

@@ -119,8 +119,8 @@
 //!
 //! `NUMBER.spool` are the segments, header and records; the format stands in `format.rs`. `lock` names the process
 //! that has the folder. `closed` notes the end at the last clean close, so that a record that is missing there is not
-//! taken for a torn one. All are 0600. Segments are written by two threads in turns, with everything that waits in one
-//! write; while one of them syncs the other one writes. They are read with plain reads: no mapped memory, whose errors are signals, and nothing that a tracer of
+//! taken for a torn one. All are 0600. Segments are written by one thread, with everything that waits in one write and
+//! one sync, and read with plain reads: no mapped memory, whose errors are signals, and nothing that a tracer of
 //! system calls would not see. The last one is made longer in advance, a MiB at a time, because a sync that need not make a
 //! new length durable, too, is quicker by a third (docs/benchmarks.md): zeros behind its last record are room, anything
 //! else there is torn.
@@ -154,7 +154,7 @@ use state::{Done, Pending, Shared, State};
 use std::{
     fmt,
     path::PathBuf,
-    sync::{mpsc, Arc, Mutex, MutexGuard, PoisonError},
+    sync::{mpsc, Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -213,7 +213,7 @@ pub struct Spool {
 struct Handle {
     shared: Arc<Shared>,
     last: Mutex<Option<Place>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     recovered: Recovered,
 }
 
@@ -233,15 +233,17 @@ impl Spool {
         let segment = *state.segments.back().ok_or(Error::Closed)?;
         let folder = options.folder.clone();
         let shared = Arc::new(Shared::new(options, disk, state));
-        let parts = writer::Thread::new(&shared, opened.file, segment, opened.next_sequence)?;
-        let (last, threads, recovered) = (Mutex::new(None), Mutex::default(), opened.recovered);
-        // Dropped where a thread cannot be started, it ends those that could.
-        let handle = Handle { shared, last, threads, recovered };
-        for part in parts {
-            let named = std::thread::Builder::new().name("spool".into());
-            let thread = named.spawn(move || part.run()).map_err(Error::io(&folder))?;
-            handle.threads().push(thread);
-        }
+        let writer = writer::Writer::new(shared.clone(), opened.file, segment, opened.next_sequence);
+        let thread = std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || writer.run())
+            .map_err(Error::io(&folder))?;
+        let handle = Handle {
+            shared,
+            last: Mutex::new(None),
+            thread: Mutex::new(Some(thread)),
+            recovered: opened.recovered,
+        };
         Ok(Self { handle: Arc::new(handle) })
     }
 
@@ -251,7 +253,7 @@ impl Spool {
     }
 
     /// Hands a record over and returns. `done` is called exactly once: with the position behind the record when it is
-    /// durable, from one of the spool's threads, so it must be quick; or with the reason why it never will be, at once and
+    /// durable, from the spool's thread, so it must be quick; or with the reason why it never will be, at once and
     /// from this thread where that is known at once.
     pub fn append(
         &self,
@@ -261,7 +263,7 @@ impl Spool {
         self.append_all([(record.into(), done)]);
     }
 
-    /// Hands several records over, as [`Self::append`] does each: they wait for the disk together, and a thread is woken
+    /// Hands several records over, as [`Self::append`] does each: they wait for the disk together, and its thread is woken
     /// once. Records of other appenders do not come between them.
     pub fn append_all<D>(&self, records: impl IntoIterator<Item = (Bytes, D)>)
     where
@@ -351,14 +353,11 @@ impl Handle {
         self.shared.work.notify_all();
         self.shared.durable.notify_all();
         drop(state);
-        let threads = std::mem::take(&mut *self.threads());
-        // The last clone may go in a `done`, which runs on one of them; that one ends by itself.
-        let others = threads.into_iter().filter(|thread| thread.thread().id() != std::thread::current().id());
-        others.for_each(|thread| drop(thread.join()));
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // The last clone may go in a `done`, which runs on that very thread; it ends by itself.
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            let _ = thread.join();
+        }
     }
 }
 

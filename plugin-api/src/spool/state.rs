@@ -83,8 +83,6 @@ pub(super) struct State {
     /// Durable bytes behind `trimmed`.
     pub(super) backlog_bytes: u64,
     pub(super) queue: Vec<Pending>,
-    /// One of the threads has the turn.
-    pub(super) writing: bool,
     queued_bytes: usize,
     /// When the first record of the queue came.
     pub(super) queued_at: Instant,
@@ -119,7 +117,6 @@ impl State {
             trimmed_sequence: first.1.saturating_sub(1),
             backlog_bytes: 0,
             queue: Vec::new(),
-            writing: false,
             queued_bytes: 0,
             queued_at: Instant::now(),
             blocked_until: None,
@@ -202,22 +199,9 @@ impl State {
         self.queue.push(pending);
     }
 
-    /// The first ones that wait; they count until they are settled.
-    pub(super) fn take(&mut self, count: usize) -> Vec<Pending> {
-        if count >= self.queue.len() {
-            return std::mem::take(&mut self.queue);
-        }
-        self.queue.drain(..count).collect()
-    }
-
-    /// A segment is durable up to `end`, and everything before it; what was known before stays.
-    pub(super) fn publish(&mut self, segment: u64, end: u64, next_sequence: u64) {
-        if let Some(segment) = self.segments.iter_mut().rfind(|known| known.header.segment == segment) {
-            let more = end.saturating_sub(segment.end);
-            segment.end += more;
-            self.backlog_bytes += more;
-        }
-        self.next_sequence = self.next_sequence.max(next_sequence);
+    /// What waits; it counts until it is settled.
+    pub(super) fn take_queue(&mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.queue)
     }
 
     /// The fate of so many bytes of the queue is known.
@@ -283,10 +267,7 @@ impl Shared {
         }
         if !waits && !state.queue.is_empty() {
             state.queued_at = Instant::now();
-            // Who has the turn tells the other one when it is over.
-            if !state.writing {
-                self.work.notify_one();
-            }
+            self.work.notify_one();
         }
         drop(state);
         for (pending, reason) in refused {

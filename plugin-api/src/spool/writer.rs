@@ -1,6 +1,4 @@
-//! The threads that write, in turns. Who has the turn writes everything that waits in one call, and hands the turn on before
-//! it syncs, so that the other one writes what came meanwhile. A sync takes all along that was written before it began:
-//! nothing is acknowledged that stands behind something which is not durable.
+//! The one thread that writes. Everything that waits goes out in one write and one sync.
 
 use super::{
     files,
@@ -14,12 +12,9 @@ use std::{
     fs::File,
     io,
     os::unix::fs::FileExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Threads that take turns: while one waits for the disk the other one writes.
-pub(super) const THREADS: usize = 2;
 
 /// Bytes after which a group is written although more waits: memory, and the senders' patience, have limits.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
@@ -36,121 +31,87 @@ enum Failed {
     Disk(String),
 }
 
-/// The segment that is written to, by who has the turn.
-struct Writer {
+/// The segment that is written to.
+pub(super) struct Writer {
     shared: Arc<Shared>,
-    /// One for each thread: the system tells an error of writing once for each.
-    files: [Arc<File>; THREADS],
+    file: Arc<File>,
     header: Header,
-    /// Behind the last byte that was written.
     end: u64,
     /// Bytes that the file has.
     room: u64,
     next_sequence: u64,
     /// The bytes of the group that is being made.
     buffer: Vec<u8>,
-    /// Threads that go on.
-    running: usize,
 }
 
-/// A group on its way to the disk.
-struct Written {
-    file: Arc<File>,
-    segment: u64,
-    end: u64,
-    next_sequence: u64,
-    /// Where each record ends.
-    ends: Vec<u64>,
-}
-
-/// One of the threads.
-pub(super) struct Thread {
-    shared: Arc<Shared>,
-    writer: Arc<Mutex<Writer>>,
-    /// Which of the files is its own.
-    own: usize,
-    _leave: Arc<Leave>,
-}
-
-impl Thread {
-    /// To be run each on a thread of its own.
-    ///
-    /// # Errors
-    /// When the file cannot be opened once more.
-    pub(super) fn new(
-        shared: &Arc<Shared>,
-        file: Arc<File>,
-        segment: Segment,
-        next_sequence: u64,
-    ) -> Result<[Self; THREADS], Error> {
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, file: Arc<File>, segment: Segment, next_sequence: u64) -> Self {
         let Segment { header, end } = segment;
-        let path = files::segment_path(&shared.options.folder, header.segment);
-        let again = files::options().open(&path).map_err(Error::io(&path))?;
-        let writer = Arc::new(Mutex::new(Writer {
-            shared: Arc::clone(shared),
-            files: [file, Arc::new(again)],
-            header,
-            end,
-            room: end,
-            next_sequence,
-            buffer: Vec::new(),
-            running: THREADS,
-        }));
-        let leave = Arc::new(Leave(Arc::clone(shared)));
-        let one = |own| Self {
-            shared: Arc::clone(shared),
-            writer: Arc::clone(&writer),
-            own,
-            _leave: Arc::clone(&leave),
-        };
-        Ok(std::array::from_fn(one))
+        Self { shared, file, header, end, room: end, next_sequence, buffer: Vec::new() }
     }
 
     /// Until the spool is closed and nothing waits any more.
-    pub(super) fn run(self) {
-        while let Some(turn) = Turn::wait(&self.shared) {
-            let mut writer = self.writer();
-            let part = writer.next_part();
-            let written = writer.write(&part, self.own);
-            drop((writer, turn));
-            let synced = written.and_then(|written| {
-                written
-                    .file
-                    .sync_data()
-                    .map_err(|error| broken(&self.shared, "sync", written.segment, &error))?;
-                self.publish(&written)?;
-                Ok(written)
-            });
-            self.tell(part, synced);
+    pub(super) fn run(mut self) {
+        let _leave = Leave(self.shared.clone());
+        while let Some(group) = self.next_group() {
+            self.write(group);
         }
-        let mut writer = self.writer();
-        writer.running -= 1;
-        writer.finish();
+        if self.shared.state().poisoned.is_none() {
+            let _ = self.file.set_len(self.end); // Opening does it, too.
+            let end = Position { segment: self.header.segment, offset: self.end };
+            let floor = Floor { end, next_sequence: self.next_sequence };
+            let _ = floor.write(&self.shared.options.folder); // Without it nothing is lost: `floor.rs`.
+        }
     }
 
-    /// What a thread that panicked left is never written to: `Turn`.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the reader see what is durable now; the other thread may have done so with what came behind it.
-    fn publish(&self, written: &Written) -> Result<(), Failed> {
+    /// Everything that waits; none when nothing ever will.
+    fn next_group(&self) -> Option<Vec<Pending>> {
         let mut state = self.shared.state();
-        if let Some(reason) = &state.poisoned {
-            return Err(Failed::Disk(reason.to_string()));
+        while state.queue.is_empty() {
+            if state.closing {
+                return None;
+            }
+            state = Shared::wait(&self.shared.work, state, None);
         }
-        state.publish(written.segment, written.end, written.next_sequence);
-        self.shared.durable.notify_all();
-        Ok(())
+        let until = state.queued_at + Duration::from_micros(self.shared.options.group_us);
+        let rest = until.saturating_duration_since(Instant::now());
+        if !rest.is_zero() && !state.closing {
+            drop(state);
+            std::thread::sleep(rest);
+            state = self.shared.state();
+        }
+        Some(state.take_queue())
     }
 
-    /// Tells senders what became of their records.
-    fn tell(&self, part: Vec<Pending>, synced: Result<Written, Failed>) {
+    /// Cuts a group where a segment is full, or where it becomes too large.
+    fn write(&mut self, group: Vec<Pending>) {
+        let most = self.shared.options.segment_bytes;
+        let mut part: Vec<Pending> = Vec::with_capacity(group.len());
+        let (mut bytes, mut start) = (0, self.end);
+        for pending in group {
+            let next = bytes + pending.bytes();
+            if !part.is_empty() && (next > GROUP_BYTES || start + next as u64 > most) {
+                self.write_part(std::mem::take(&mut part));
+                bytes = 0;
+            }
+            if part.is_empty() {
+                let fits = self.end + pending.bytes() as u64 <= most;
+                start = if fits { self.end } else { HEADER };
+            }
+            bytes += pending.bytes();
+            part.push(pending);
+        }
+        self.write_part(part);
+    }
+
+    /// Writes records of one segment and tells their senders.
+    fn write_part(&mut self, part: Vec<Pending>) {
+        let committed = self.commit(&part);
         self.shared.state().settle(part.iter().map(Pending::bytes).sum());
-        match synced {
-            Ok(Written { segment, ends, .. }) => {
+        match committed {
+            Ok(ends) => {
                 for (pending, offset) in part.into_iter().zip(ends) {
-                    pending.done.call(Ok(Position { segment, offset }));
+                    pending.done.call(Ok(Position { segment: self.header.segment, offset }));
                 }
             }
             Err(Failed::Full) => {
@@ -168,110 +129,30 @@ impl Thread {
             }
         }
     }
-}
 
-/// The right to write, until it is dropped.
-struct Turn<'a>(&'a Shared);
-
-impl<'a> Turn<'a> {
-    /// Waits until something is there to be written and nobody writes; none when nothing ever will be.
-    fn wait(shared: &'a Shared) -> Option<Self> {
-        let mut state = shared.state();
-        while state.writing || state.queue.is_empty() {
-            if state.closing && state.queue.is_empty() {
-                return None;
-            }
-            state = Shared::wait(&shared.work, state, None);
-        }
-        state.writing = true;
-        Some(Self(shared))
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.writing = false;
-        if std::thread::panicking() {
-            state.poison("a thread that writes has panicked".to_owned());
-        }
-        if !state.queue.is_empty() || state.closing {
-            self.0.work.notify_one();
-        }
-    }
-}
-
-impl Writer {
-    /// As much of what waits as goes into this segment, or into the next one where this is full. The rest waits on.
-    fn next_part(&self) -> Vec<Pending> {
-        let mut state = self.shared.state();
-        let until = state.queued_at + Duration::from_micros(self.shared.options.group_us);
-        let rest = until.saturating_duration_since(Instant::now());
-        if !rest.is_zero() && !state.closing {
-            drop(state);
-            std::thread::sleep(rest);
-            state = self.shared.state();
-        }
-        let most = self.shared.options.segment_bytes;
-        let first = state.queue.first().map_or(0, Pending::bytes) as u64;
-        let start = if self.end + first <= most { self.end } else { HEADER };
-        let mut bytes = 0;
-        let fits = |pending: &&Pending| {
-            bytes += pending.bytes();
-            bytes <= GROUP_BYTES && start + bytes as u64 <= most
-        };
-        let count = state.queue.iter().take_while(fits).count();
-        state.take(count.max(1))
-    }
-
-    /// Writes records behind the others.
-    fn write(&mut self, part: &[Pending], own: usize) -> Result<Written, Failed> {
+    /// Makes records durable; answers where each of them ends.
+    fn commit(&mut self, part: &[Pending]) -> Result<Vec<u64>, Failed> {
         if let Some(reason) = &self.shared.state().poisoned {
             return Err(Failed::Disk(reason.to_string()));
         }
         let bytes: usize = part.iter().map(Pending::bytes).sum();
         if self.end > HEADER && self.end + bytes as u64 > self.shared.options.segment_bytes {
-            self.rotate(own)?;
+            self.rotate()?;
         }
         self.buffer.clear();
         let mut ends = Vec::with_capacity(part.len());
-        let behind = self.end - self.durable_end();
         for (sequence, pending) in (self.next_sequence..).zip(part) {
-            let back = behind + self.buffer.len() as u64;
-            format::encode(&mut self.buffer, (sequence, back), &pending.payload, self.header.salt);
+            format::encode(&mut self.buffer, sequence, &pending.payload, self.header.salt);
             ends.push(self.end + self.buffer.len() as u64);
         }
         self.make_room();
-        let file = Arc::clone(&self.files[own]);
-        file.write_all_at(&self.buffer, self.end).map_err(|error| self.unwritten(&error))?;
+        self.file.write_all_at(&self.buffer, self.end).map_err(|error| self.unwritten(&error))?;
+        self.file.sync_data().map_err(|error| self.broken("sync", &error))?;
         self.end += self.buffer.len() as u64;
         self.next_sequence += part.len() as u64;
         self.buffer.shrink_to(GROUP_BYTES);
-        Ok(Written {
-            file,
-            segment: self.header.segment,
-            end: self.end,
-            next_sequence: self.next_sequence,
-            ends,
-        })
-    }
-
-    /// How far the segment is durable.
-    fn durable_end(&self) -> u64 {
-        let state = self.shared.state();
-        let last = state.segments.back().filter(|last| last.header.segment == self.header.segment);
-        last.map_or(HEADER, |last| last.end)
-    }
-
-    /// The last thread leaves the file as it is read best.
-    fn finish(&mut self) {
-        if self.running > 0 || self.shared.state().poisoned.is_some() {
-            return;
-        }
-        let _ = self.files[0].set_len(self.end); // Opening does it, too.
-        let end = Position { segment: self.header.segment, offset: self.end };
-        let floor = Floor { end, next_sequence: self.next_sequence };
-        let _ = floor.write(&self.shared.options.folder); // Without it nothing is lost: `floor.rs`.
+        self.publish();
+        Ok(ends)
     }
 
     /// Makes the file as long as it will be, and longer. Where there is no room for that there may still be enough for the
@@ -280,60 +161,61 @@ impl Writer {
         let end = self.end + self.buffer.len() as u64;
         if end > self.room {
             let more = (end + ROOM).min(self.shared.options.segment_bytes.max(end)) - self.room;
-            let made = fallocate(&self.files[0], FallocateFlags::empty(), self.room, more);
+            let made = fallocate(&self.file, FallocateFlags::empty(), self.room, more);
             self.room = if made.is_ok() { self.room + more } else { end };
         }
+    }
+
+    /// Lets the reader see what is durable now.
+    fn publish(&self) {
+        let mut state = self.shared.state();
+        if let Some(last) = state.segments.back_mut() {
+            let more = self.end - last.end;
+            last.end = self.end;
+            state.backlog_bytes += more;
+        }
+        state.next_sequence = self.next_sequence;
+        self.shared.durable.notify_all();
     }
 
     /// A write failed. Without room the file is made as long as it was before, and all is well.
     fn unwritten(&mut self, error: &io::Error) -> Failed {
         if !files::no_room(error) {
-            return broken(&self.shared, "write", self.header.segment, error);
+            return self.broken("write", error);
         }
         self.room = self.end;
-        match self.files[0].set_len(self.end) {
+        match self.file.set_len(self.end) {
             Ok(()) => Failed::Full,
-            Err(error) => broken(&self.shared, "truncate", self.header.segment, &error),
+            Err(error) => self.broken("truncate", &error),
         }
     }
 
-    /// Goes on in a new segment. The old one is durable then, also what the other thread has just written to it.
-    fn rotate(&mut self, own: usize) -> Result<(), Failed> {
+    fn broken(&self, what: &str, error: &io::Error) -> Failed {
+        let path = files::segment_path(&self.shared.options.folder, self.header.segment);
+        Failed::Disk(format!("cannot {what} `{}`: {error}", path.display()))
+    }
+
+    /// Goes on in a new segment. The old one is durable as it is.
+    fn rotate(&mut self) -> Result<(), Failed> {
         // All but the last file end with a record.
-        let cut = self.files[own].set_len(self.end).and_then(|()| self.files[own].sync_all());
-        cut.map_err(|error| broken(&self.shared, "truncate", self.header.segment, &error))?;
+        let cut = self.file.set_len(self.end).and_then(|()| self.file.sync_all());
+        cut.map_err(|error| self.broken("truncate", &error))?;
         self.room = self.end;
         let folder = &self.shared.options.folder;
-        let failed = |error: Error| match error {
-            Error::Io { source, .. } if files::no_room(&source) => Failed::Full,
-            error => Failed::Disk(format!("cannot create a segment: {error}")),
-        };
-        let number = self.header.segment + 1;
-        let (file, header) = files::create(folder, number, self.next_sequence, self.end).map_err(failed)?;
-        let path = files::segment_path(folder, number);
-        let again = files::options().open(&path).map_err(Error::io(&path));
-        let again = again.or_else(|error| {
-            // Without it the file is one whose making has failed.
-            std::fs::remove_file(&path).map_err(|e| Error::io(&path)(io::Error::other(e)))?;
-            Err(error)
-        });
-        self.files = [Arc::new(file), Arc::new(again.map_err(failed)?)];
-        let mut state = self.shared.state();
-        state.publish(self.header.segment, self.end, self.next_sequence);
+        let (file, header) = files::create(folder, self.header.segment + 1, self.next_sequence, self.end)
+            .map_err(|error| match error {
+                Error::Io { source, .. } if files::no_room(&source) => Failed::Full,
+                error => Failed::Disk(format!("cannot create a segment: {error}")),
+            })?;
+        self.file = Arc::new(file);
         self.header = header;
         (self.end, self.room) = (HEADER, HEADER);
-        state.segments.push_back(Segment { header, end: HEADER });
+        self.shared.state().segments.push_back(Segment { header, end: HEADER });
         Ok(())
     }
 }
 
-/// What is said of a disk that failed.
-fn broken(shared: &Shared, what: &str, segment: u64, error: &io::Error) -> Failed {
-    let path = files::segment_path(&shared.options.folder, segment);
-    Failed::Disk(format!("cannot {what} `{}`: {error}", path.display()))
-}
-
-/// Gives everything back when the threads have ended, however they did.
+/// Gives everything back when the thread ends, however it does.
 struct Leave(Arc<Shared>);
 
 impl Drop for Leave {
@@ -342,7 +224,7 @@ impl Drop for Leave {
         state.closing = true;
         state.closed = true;
         state.lock = None;
-        let queue = state.take(usize::MAX);
+        let queue = state.take_queue();
         drop(state);
         self.0.durable.notify_all();
         drop(queue); // Whoever still waits is told.

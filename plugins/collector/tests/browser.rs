@@ -190,7 +190,8 @@ fn apps_with_snowplow_are_known_by_their_advertising_ids() {
     assert_eq!(server.get(&path, &[]).status, 200);
     let batch = server.batch();
     assert_eq!(texts(&batch, "event_id"), ["a1", "a2", "a3"]);
-    assert_eq!(texts(&batch, "id.idfa"), [id, "∅", "∅"]);
+    // Each in the letters of its platform.
+    assert_eq!(texts(&batch, "id.idfa"), [&id.to_uppercase(), "∅", "∅"]);
     assert_eq!(texts(&batch, "id.aaid"), ["∅", "∅", id]);
 }
 
