@@ -10,7 +10,7 @@ use kindred_tests::{
     disk::Disk,
     sandbox::{Sandbox, said},
 };
-use std::{fs, process::Command};
+use std::fs;
 
 const PIPELINE: &str = r#"
 [pipeline]
