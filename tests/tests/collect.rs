@@ -30,7 +30,7 @@ fn rows(server: &Server, outcome: &str) -> u64 {
     line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
-/// `KINDRED_KILLS=50` asks for as many, which take a second each.
+/// `KINDRED_KILLS=50` asks for as many, each of which takes some seconds: the store that is opened again grows.
 #[test]
 fn what_was_acknowledged_survives_being_killed() {
     let rounds: u64 =
