@@ -88,7 +88,7 @@ pub struct How<'a> {
 /// The same, as it is said.
 ///
 /// # Errors
-/// [`Error::Moved`] before anything is read or sent, when the world has moved since the plan; else as [`run`], and when
+/// [`crate::Error::Moved`] before anything is read or sent, when the world has moved since the plan; else as [`run`], and when
 /// the engine fails.
 pub fn run_with(
     pipeline: &Pipeline,
