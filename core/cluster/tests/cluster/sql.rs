@@ -140,7 +140,8 @@ fn wanted_regulars(dir: &Path, times: usize) -> RoaringBitmap {
     let profiles: Vec<u32> = found
         .map(|(cookie, _)| store.identity.find(&store.tables, "cookie", cookie).unwrap().unwrap())
         .collect();
-    profiles.into_iter().filter(|profile| store.profiles.consents(*profile)).collect()
+    let consents = |profile: &u32| store.profiles.get(&store.tables, *profile).unwrap().consents();
+    profiles.into_iter().filter(consents).collect()
 }
 
 fn audiences(dir: &Path) -> BTreeMap<String, RoaringBitmap> {
