@@ -177,6 +177,13 @@ fn check_segment(shop: &mut Shop, user: &str) {
     assert_eq!(spent["reason"]["value"], "313.75", "{spent}");
 }
 
+/// An SDK for servers in Python, by its package.
+fn server_sdk(package: &str) -> Option<Command> {
+    let mut client = clients::python("analytics_server.py")?;
+    client.arg(package);
+    Some(client)
+}
+
 /// Runs a server SDK against one shop, once with bodies as they are and once with packed ones.
 fn plain_and_packed(client: impl Fn() -> Option<Command>, name: &str) {
     if client().is_none() {
@@ -194,12 +201,12 @@ fn plain_and_packed(client: impl Fn() -> Option<Command>, name: &str) {
 
 #[test]
 fn segment_for_python_is_counted_once_with_gzip_and_without() {
-    plain_and_packed(|| clients::python("segment_server.py"), "python");
+    plain_and_packed(|| server_sdk("segment"), "python");
 }
 
 #[test]
 fn rudderstack_for_python_is_counted_once_with_gzip_and_without() {
-    plain_and_packed(|| clients::python("rudder_server.py"), "rudder-python");
+    plain_and_packed(|| server_sdk("rudderstack"), "rudder-python");
 }
 
 #[test]
@@ -291,11 +298,8 @@ fn segment_in_a_browser_is_counted_once_and_tries_again() {
 
 #[test]
 fn without_signals_the_default_policy_keeps_nothing_and_clients_see_success() {
-    let clients = [
-        clients::python("segment_server.py"),
-        clients::node("segment_server.mjs"),
-        clients::node("snowplow_server.mjs"),
-    ];
+    let clients =
+        [server_sdk("segment"), clients::node("segment_server.mjs"), clients::node("snowplow_server.mjs")];
     let [Some(python), Some(segment), Some(snowplow)] = clients else { return };
     let mut shop = Shop::open("");
     let errors = [

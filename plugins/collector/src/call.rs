@@ -4,7 +4,7 @@
 
 use crate::{envelope::Envelope, inspect::Flaw, peek::text};
 use kindred_reading::moment;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -69,7 +69,7 @@ struct Device<'a> {
 }
 
 /// What the collector makes of an event and adds to it; the mapping reads it as `collector.…`.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own<'a> {
     pub(crate) id: String,
     /// Microseconds since 1970.
@@ -88,7 +88,32 @@ pub(crate) struct Own<'a> {
     pub(crate) idfa: Option<String>,
     pub(crate) aaid: Option<String>,
     /// Name of a partner, and its id of this visitor.
-    pub(crate) partner: Option<std::collections::BTreeMap<&'a str, &'a str>>,
+    pub(crate) partner: Option<(&'a str, &'a str)>,
+}
+
+impl kindred_reading::Own for Own<'_> {
+    fn get(&self, path: &str) -> Option<Cow<'_, str>> {
+        Some(match path {
+            "id" => self.id.as_str().into(),
+            "time" => self.time.to_string().into(),
+            "event" => self.event.as_deref()?.into(),
+            "consent" => self.consent.into(),
+            "consent_version" => self.consent_version.into(),
+            "site" => self.site.into(),
+            "ip" => self.ip.as_deref()?.into(),
+            "user_agent" => self.user_agent?.into(),
+            "clock" => self.clock?.into(),
+            "cookie" => self.cookie?.into(),
+            "user" => self.user.as_deref()?.into(),
+            "anonymous" => self.anonymous.as_deref()?.into(),
+            "idfa" => self.idfa.as_deref()?.into(),
+            "aaid" => self.aaid.as_deref()?.into(),
+            _ => {
+                let (partner, id) = self.partner?;
+                (path.strip_prefix("partner.")? == partner).then_some(id)?.into()
+            }
+        })
+    }
 }
 
 /// An event that was read, and a number for what it holds.

@@ -4,20 +4,30 @@
 use crate::{app::App, counters::add, refusal::Refusal};
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::sync::{Arc, atomic::Ordering};
 
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const COOKIES: Refusal = Refusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "cookies",
     "the request has more bytes of cookies than are allowed",
 );
 
-/// Refuses what may not ask, answers preflights, and passes the rest on.
+/// [`guarded`] as a layer of a router.
 pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    guarded(&app, request, |request| next.run(request)).await
+}
+
+/// Refuses what may not ask, answers preflights, and passes the rest on.
+pub(crate) async fn guarded<F: Future<Output = Response>>(
+    app: &App,
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let known = origin.as_ref().map(|origin| origin.to_str().is_ok_and(|origin| app.sites.knows(origin)));
     let mut response = if known == Some(false) {
@@ -29,7 +39,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
     } else if cookie_bytes(request.headers()) > app.limits.cookie_bytes {
         COOKIES.into_response()
     } else {
-        next.run(request).await
+        next(request).await
     };
     if response.status().is_client_error() || response.status().is_server_error() {
         add(&app.counters.refused, 1);
@@ -44,8 +54,7 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, request: Request, next: N
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
     } else {
         // A pixel or the tag is for pages of other origins by its nature.
-        let policy = header::HeaderName::from_static("cross-origin-resource-policy");
-        headers.insert(policy, HeaderValue::from_static("cross-origin"));
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     }
     response
 }

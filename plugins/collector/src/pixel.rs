@@ -22,25 +22,23 @@ use crate::{
     visit::Visit,
 };
 use axum::{
-    extract::{Extension, Request, State},
-    http::header,
-    response::{IntoResponse, Response},
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header},
+    response::Response,
 };
+use bytes::Bytes;
 use kindred_listening::Peer;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// One transparent point.
 pub(crate) const GIF: &[u8] =
     b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\0\0\0!\xf9\x04\x01\0\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
 
 /// Takes the event in and answers with the point.
-pub(crate) async fn pixel(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let visit = Visit::of(&app, peer, request.uri(), request.headers());
+pub(crate) async fn pixel(app: &App, peer: Peer, request: Request) -> Result<Response, Refusal> {
+    let visit = Visit::of(app, peer, request.uri(), request.headers());
     let site = app.sites.by_key(visit.query.get("k").unwrap_or_default())?;
     site.accepts(visit.origin.as_deref())?;
     let _under_way = site.enter(visit.received_us)?;
@@ -49,18 +47,21 @@ pub(crate) async fn pixel(
         return Err(refused(SIZE));
     }
     inspect(&json, app.limits.depth).map_err(refused)?;
-    let mut intake = Intake::new(&app, &site, &visit, "pixel", true);
+    let mut intake = Intake::new(app, &site, &visit, "pixel", true);
     intake.add(None, Payload::Call { kind: None, json: json.into() });
     Ok(intake.finish(Some(Reach::Site)).await?.answer(gif()))
 }
 
 /// The point, which nobody may keep.
 pub(crate) fn gif() -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "image/gif"),
-        (header::CACHE_CONTROL, "no-store, no-cache, must-revalidate, private"),
-    ];
-    (headers, GIF).into_response()
+    let mut response = Response::new(Body::from(Bytes::from_static(GIF)));
+    let headers = response.headers_mut();
+    // With those that every answer gets.
+    headers.reserve(8);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("image/gif"));
+    let nowhere = HeaderValue::from_static("no-store, no-cache, must-revalidate, private");
+    headers.insert(header::CACHE_CONTROL, nowhere);
+    response
 }
 
 /// The event in Segment's form.

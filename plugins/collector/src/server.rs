@@ -2,18 +2,24 @@
 
 use crate::{
     address::Network, app::App, cookie::Cookies, cors, counters::Counters, options::CollectorConfig, pixel,
-    segment, sites::Sites, snowplow, sync, tag,
+    refusal::Refusal, segment, sites::Sites, snowplow, sync, tag,
 };
 use axum::{
-    Router, middleware,
+    Router,
+    extract::{Extension, Request, State},
+    http::Method,
+    middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use kindred_listening::{Listener, Serving};
+use kindred_listening::{Listener, Peer, Respond, Serving};
 use kindred_plugin_api::{
     Context, Fault, Problem, Result,
     spool::{Options, Spool},
 };
 use std::sync::{Arc, atomic::AtomicBool};
+
+const PIXEL: &str = "/pixel.gif";
 
 /// Opens the spool and listens.
 pub(crate) fn start(config: &CollectorConfig, context: Context) -> Result<(Arc<App>, Serving)> {
@@ -52,13 +58,39 @@ pub(crate) fn start(config: &CollectorConfig, context: Context) -> Result<(Arc<A
         stopping: AtomicBool::new(false),
         context,
     });
-    let serving = listener.serve(router(&app), &config.connections, config.threads).map_err(unbound)?;
+    let endpoints = Endpoints { router: router(&app), app: Arc::clone(&app) };
+    let serving = listener.serve(endpoints, &config.connections, config.threads).map_err(unbound)?;
     Ok((app, serving))
+}
+
+/// Every path that is answered.
+struct Endpoints {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl Respond for Endpoints {
+    /// The pixel is most of what comes, and the way through the router costs more than all that is done for it there.
+    async fn respond(&self, peer: Peer, request: Request) -> Response {
+        if request.method() == Method::GET && request.uri().path() == PIXEL {
+            let taken = |request| async move { pixel::pixel(&self.app, peer, request).await.into_response() };
+            return cors::guarded(&self.app, request, taken).await;
+        }
+        self.router.respond(peer, request).await
+    }
+}
+
+async fn pixel(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    pixel::pixel(&app, peer, request).await
 }
 
 fn router(app: &Arc<App>) -> Router {
     Router::new()
-        .route("/pixel.gif", get(pixel::pixel))
+        .route(PIXEL, get(pixel))
         .route("/tag.js", get(tag::tag))
         .route("/v1/batch", post(segment::batch))
         .route("/v1/b", post(segment::batch))

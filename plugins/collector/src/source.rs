@@ -2,14 +2,14 @@
 
 use crate::{
     app::App,
-    call,
-    envelope::{Envelope, Payload},
+    call::{self, Own},
+    envelope::{Envelope, Item, Payload},
     inspect::Flaw,
     mapping::{OWN, Shared, mapping},
     options::CollectorConfig,
     place::Place,
     recent::Recent,
-    server, snowplow,
+    server, snowplow, sync,
 };
 use arrow::datatypes::SchemaRef;
 use kindred_listening::Serving;
@@ -19,7 +19,6 @@ use kindred_plugin_api::{
 };
 use kindred_reading::{Documents, Filling};
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
@@ -34,12 +33,6 @@ const GRACE: Duration = Duration::from_secs(10);
 const READ_BYTES: usize = 16 << 20;
 /// Ids whose events are remembered, at about 40 bytes each.
 const RECENT: usize = 200_000;
-
-/// Bytes that such a document mostly has room in.
-const DOCUMENT: usize = 512;
-
-/// The collector's own document of an event, and the event's where there is one.
-type Texts<'a> = (String, Option<Cow<'a, str>>);
 
 /// A collector that listens. A plugin wraps it and passes its calls on.
 pub struct Collector {
@@ -221,16 +214,13 @@ impl Collector {
         for (index, item) in items {
             let row = index as u64 + 1;
             count += 1;
-            match self.row(&envelope, item.consent as usize, &item.payload) {
-                Ok((own, json)) => {
-                    let outside: Vec<&str> = json.as_deref().into_iter().chain(context.as_deref()).collect();
-                    filling.push(origins.rows.len() as u64, &own, &outside);
-                    origins.rows.push((origins.records.len(), row));
-                }
-                Err(flaw) => {
-                    let origin = origin(&envelope, record.position);
-                    rejects.push(reject(&flaw.0, &flaw.1, origin, row));
-                }
+            let made = self.row(&envelope, item, |own, json| {
+                let outside: Vec<&str> = json.into_iter().chain(context.as_deref()).collect();
+                filling.push(origins.rows.len() as u64, own, &outside);
+                origins.rows.push((origins.records.len(), row));
+            });
+            if let Err((code, message)) = made {
+                rejects.push(reject(&code, &message, origin(&envelope, record.position), row));
             }
         }
         origins.records.push(record.clone());
@@ -244,37 +234,35 @@ impl Collector {
         count
     }
 
-    /// The collector's own document of an event, and the event's.
-    fn row<'a>(
+    /// Shows what the collector knows of an event, and the event's document where there is one.
+    fn row(
         &mut self,
-        envelope: &'a Envelope<'a>,
-        consent: usize,
-        payload: &'a Payload<'a>,
-    ) -> Result<Texts<'a>, (String, String)> {
+        envelope: &Envelope<'_>,
+        Item { consent, payload }: &Item<'_>,
+        see: impl FnOnce(&Own<'_>, Option<&str>),
+    ) -> Result<(), (String, String)> {
+        let consent = *consent as usize;
         let said = |flaw: Flaw| (flaw.code.to_owned(), flaw.message.to_owned());
         match payload {
-            Payload::Bad { code, message } => Err((code.to_string(), message.to_string())),
+            Payload::Bad { code, message } => return Err((code.to_string(), message.to_string())),
             Payload::Denied { user, anonymous, at } => {
                 let who = (user.as_deref(), anonymous.as_deref());
-                Ok((write(&call::denial(envelope, consent, who, at.as_deref()))?, None))
+                see(&call::denial(envelope, consent, who, at.as_deref()), None);
             }
-            Payload::Match { partner, id } => {
-                Ok((write(&crate::sync::row(envelope, consent, partner, id))?, None))
-            }
+            Payload::Match { partner, id } => see(&sync::row(envelope, consent, partner, id), None),
             Payload::Call { kind, json } => {
                 let read = call::read(envelope, consent, kind.as_deref(), json).map_err(said)?;
                 self.check(&read)?;
-                Ok((write(&read.own)?, Some(json.as_ref().into())))
+                see(&read.own, Some(json));
             }
             Payload::Snowplow { json } => {
                 let json = snowplow::translate(json, self.app.limits.depth).map_err(said)?;
                 let read = call::read(envelope, consent, None, &json).map_err(said)?;
                 self.check(&read)?;
-                let own = write(&read.own)?;
-                drop(read);
-                Ok((own, Some(json.into())))
+                see(&read.own, Some(&json));
             }
         }
+        Ok(())
     }
 
     fn check(&mut self, read: &call::Read<'_>) -> Result<(), (String, String)> {
@@ -311,18 +299,6 @@ impl Origins {
 
 fn origin(envelope: &Envelope<'_>, position: Position) -> String {
     format!("{}/{} {position}", envelope.site, envelope.endpoint)
-}
-
-/// The collector's own document of an event.
-fn write(own: &call::Own<'_>) -> Result<String, (String, String)> {
-    let unreadable = || ("json".to_owned(), "unreadable".to_owned());
-    let mut json = Vec::with_capacity(DOCUMENT);
-    json.extend_from_slice(b"{\"");
-    json.extend_from_slice(OWN.as_bytes());
-    json.extend_from_slice(b"\":");
-    serde_json::to_writer(&mut json, own).map_err(|_| unreadable())?;
-    json.push(b'}');
-    String::from_utf8(json).map_err(|_| unreadable())
 }
 
 fn reject(code: &str, message: &str, origin: String, row: u64) -> Reject {

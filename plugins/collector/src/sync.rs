@@ -210,7 +210,7 @@ pub(crate) fn row<'a>(envelope: &'a Envelope<'a>, consent: usize, partner: &'a s
         consent_version,
         site: &envelope.site,
         cookie,
-        partner: Some(BTreeMap::from([(partner, id)])),
+        partner: Some((partner, id)),
         ..Own::default()
     }
 }

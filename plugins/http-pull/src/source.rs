@@ -108,7 +108,7 @@ impl HttpPull {
         for record in records {
             self.place.rows += 1;
             let id = format!("{:032x}", xxh3_128(record.as_bytes()));
-            filling.push(self.place.rows, &serde_json::json!({ OWN: { "id": id } }).to_string(), &[record]);
+            filling.push(self.place.rows, &serde_json::json!({ "id": id }), &[record]);
             let value = self.config.cursor.as_ref().and_then(|cursor| field(record, &cursor.field));
             if let Some(value) = value
                 && self.place.highest.as_ref().is_none_or(|highest| order(highest, &value).is_lt())

@@ -154,8 +154,8 @@ impl Taking<'_> {
     }
 }
 
-/// What the broker says of a message, as the source's own document. Keys and headers that are no text are left out.
-fn own(lane: &Lane, message: &BorrowedMessage<'_>) -> String {
+/// What the broker says of a message, for columns below the source's name. Keys and headers that are no text are left out.
+fn own(lane: &Lane, message: &BorrowedMessage<'_>) -> serde_json::Value {
     let text = |bytes| std::str::from_utf8(bytes).ok();
     let headers: serde_json::Map<_, _> = message
         .headers()
@@ -165,7 +165,7 @@ fn own(lane: &Lane, message: &BorrowedMessage<'_>) -> String {
         .collect();
     let (topic, partition, offset) = (&lane.topic, lane.partition, message.offset());
     let era = if lane.mark.era == 0 { String::new() } else { format!("@{}", lane.mark.era) };
-    let said = serde_json::json!({
+    serde_json::json!({
         "id": format!("{topic}:{partition}:{offset}{era}"),
         "topic": topic,
         "partition": partition,
@@ -173,6 +173,5 @@ fn own(lane: &Lane, message: &BorrowedMessage<'_>) -> String {
         "time": message.timestamp().to_millis().map(|millis| millis.saturating_mul(1000)),
         "key": message.key().and_then(text),
         "headers": headers,
-    });
-    serde_json::json!({ OWN: said }).to_string()
+    })
 }

@@ -1,8 +1,7 @@
-//! Answers one request with the router, within the time that a request has.
+//! Answers one request, within the time that a request has.
 
-use crate::{Peer, pace::Pace};
+use crate::{Peer, Respond, pace::Pace};
 use axum::{
-    Router,
     body::{Body, HttpBody},
     extract::Request,
     http::{HeaderValue, StatusCode, header::CONNECTION},
@@ -20,11 +19,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tower_service::Service;
 
 /// Answers; it cannot fail.
 pub(crate) async fn answer(
-    mut router: Router,
+    endpoints: &impl Respond,
     request: hyper::Request<Incoming>,
     peer: Peer,
     pace: Arc<Pace>,
@@ -32,13 +30,14 @@ pub(crate) async fn answer(
 ) -> Result<hyper::Response<Answer>, Infallible> {
     pace.request();
     let received = Arc::new(AtomicBool::new(request.body().is_end_stream()));
-    let (mut parts, body) = request.into_parts();
-    parts.extensions.insert(peer);
-    let body = Body::new(Received { body, all: Arc::clone(&received) });
-    let handled = tokio::time::timeout(within, router.call(Request::from_parts(parts, body))).await;
-    let response = handled.unwrap_or_else(|_| Ok(late(received.load(Ordering::Relaxed))));
+    let request: Request = match received.load(Ordering::Relaxed) {
+        true => request.map(|_| Body::empty()),
+        false => request.map(|body| Body::new(Received { body, all: Arc::clone(&received) })),
+    };
+    let handled = tokio::time::timeout(within, endpoints.respond(peer, request)).await;
+    let response = handled.unwrap_or_else(|_| late(received.load(Ordering::Relaxed)));
     pace.answered();
-    response.map(|response| response.map(|body| Answer { body, pace }))
+    Ok(response.map(|body| Answer { body, pace }))
 }
 
 /// The answer when the time is over; who was late, the client or the handler?

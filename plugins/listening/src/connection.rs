@@ -1,11 +1,10 @@
 //! One connection, from its acceptance to its end.
 
 use crate::{
-    Limits, Peer,
+    Limits, Peer, Respond,
     answer::answer,
     pace::{Pace, Paced, Stage},
 };
-use axum::Router;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -25,8 +24,8 @@ use tokio::{
 const HEAD_BYTES: usize = 64 << 10;
 
 /// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) router: Router,
+pub(crate) struct Shared<R> {
+    pub(crate) endpoints: R,
     pub(crate) limits: Limits,
     /// Asks one connection that waits for a request to make room; the one that waits longest hears it first.
     pub(crate) crowded: Notify,
@@ -36,13 +35,13 @@ pub(crate) struct Shared {
 pub(crate) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Shared<impl Respond>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let pace = Pace::new(&shared.limits);
     let io = TokioIo::new(Paced { stream, pace: Arc::clone(&pace) });
     let service = service_fn(|request| {
-        answer(shared.router.clone(), request, Peer(peer), Arc::clone(&pace), shared.limits.request())
+        answer(&shared.endpoints, request, Peer(peer), Arc::clone(&pace), shared.limits.request())
     });
     let connection =
         http1::Builder::new().max_buf_size(HEAD_BYTES).half_close(false).serve_connection(io, service);

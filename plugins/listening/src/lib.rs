@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The accept loop is written here, because a bound that begins with the first byte of a request misses the client that
-//! never sends one. A handler finds the far end of its connection as the extension [`Peer`].
+//! never sends one. A handler of a router finds the far end of its connection as the extension [`Peer`].
 //!
 //! | bound | what is over it |
 //! |---|---|
@@ -35,9 +35,11 @@ mod lanes;
 mod limits;
 mod listener;
 mod pace;
+mod respond;
 
 pub use limits::Limits;
 pub use listener::{Listener, Serving};
+pub use respond::Respond;
 
 /// The far end of the connection that a request came on: the client, or the proxy before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

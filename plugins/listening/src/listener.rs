@@ -1,11 +1,10 @@
 //! Binds, accepts within the bounds, and stops.
 
 use crate::{
-    Limits,
+    Limits, Respond,
     connection::{Shared, serve},
     lanes::{Lane, Lanes},
 };
-use axum::Router;
 use std::{
     collections::HashMap,
     io,
@@ -71,11 +70,11 @@ impl Listener {
         Ok(Self { socket: self.socket.try_clone()? })
     }
 
-    /// Serves `router` on so many threads, at least one.
+    /// Serves endpoints, such as those of a router, on so many threads, at least one.
     ///
     /// # Errors
     /// The system's, when threads cannot be started.
-    pub fn serve(self, router: Router, limits: &Limits, threads: usize) -> io::Result<Serving> {
+    pub fn serve(self, endpoints: impl Respond, limits: &Limits, threads: usize) -> io::Result<Serving> {
         let lanes = Lanes::start(threads.max(1))?;
         let address = self.local_address()?;
         let first = lanes.first();
@@ -86,7 +85,7 @@ impl Listener {
         let connections = limits.connections.clamp(1, Semaphore::MAX_PERMITS);
         let (stop, stopped) = watch::channel(false);
         let permits = Arc::new(Semaphore::new(connections));
-        let shared = Shared { router, limits: limits.clone(), crowded: Notify::new() };
+        let shared = Shared { endpoints, limits: limits.clone(), crowded: Notify::new() };
         let loops = Accepting {
             shared: Arc::new(shared),
             lanes: lanes.all(),
@@ -129,15 +128,15 @@ impl Serving {
 }
 
 /// The accept loop.
-struct Accepting {
-    shared: Arc<Shared>,
+struct Accepting<R> {
+    shared: Arc<Shared<R>>,
     lanes: Vec<Lane>,
     permits: Arc<Semaphore>,
     addresses: Addresses,
     stopped: watch::Receiver<bool>,
 }
 
-impl Accepting {
+impl<R: Respond> Accepting<R> {
     async fn run(self, socket: TcpListener) {
         loop {
             let mut stopped = self.stopped.clone();

@@ -220,22 +220,21 @@ impl Nats {
     }
 }
 
-/// What the server says of a message, as the source's own document.
-fn own(message: &Message, info: &Info<'_>, made_us: i64) -> String {
+/// What the server says of a message, for columns below the source's name.
+fn own(message: &Message, info: &Info<'_>, made_us: i64) -> serde_json::Value {
     let first = |(name, values): (&HeaderName, &Vec<HeaderValue>)| {
         Some((name.to_string(), serde_json::Value::from(values.first()?.as_str())))
     };
     let headers: serde_json::Map<_, _> =
         message.headers.iter().flat_map(HeaderMap::iter).filter_map(first).collect();
     let sequence = info.stream_sequence;
-    let said = serde_json::json!({
+    serde_json::json!({
         "id": format!("{made_us:x}:{sequence}"),
         "sequence": sequence,
         "subject": message.subject.as_str(),
         "time": micros(info.published),
         "headers": headers,
-    });
-    serde_json::json!({ OWN: said }).to_string()
+    })
 }
 
 fn unreadable(error: async_nats::Error) -> Fault {

@@ -11,17 +11,41 @@ use crate::{
 };
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use kindred_plugin_api::{Fault, Reject, Result};
+use serde_json::Value;
 use std::{borrow::Cow, sync::Arc};
 
 /// Reads documents as the rows of a mapping.
 ///
-/// A row is one document of the source's own, and any number that came from outside. Columns below the source's own
-/// name are read from its own document only, all others only from those outside, so nothing outside can pretend to be
-/// what the source knows.
+/// A row is what the source knows itself, and any number of documents that came from outside. Columns below the source's
+/// own name are asked of the source only, all others are read only from the documents, so nothing outside can pretend to
+/// be what the source knows.
 pub struct Documents {
     plan: Plan,
-    own: Json,
+    /// The columns below the source's own name, with the rest of their path.
+    own: Vec<(usize, String)>,
     outside: Json,
+}
+
+/// What a source knows of a row itself.
+pub trait Own {
+    /// The value at a path below the source's own name, as text; none where there is none.
+    fn get(&self, path: &str) -> Option<Cow<'_, str>>;
+}
+
+/// Values that are not known before they come, such as headers. Objects and arrays have no text.
+impl Own for Value {
+    fn get(&self, path: &str) -> Option<Cow<'_, str>> {
+        let fields = self.as_object()?;
+        match fields.get(path) {
+            Some(Value::String(text)) => Some(Cow::Borrowed(text)),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => Some(Cow::Owned(value.to_string())),
+            Some(_) => None,
+            None => {
+                let (first, rest) = path.split_once('.')?;
+                Own::get(fields.get(first)?, rest)
+            }
+        }
+    }
 }
 
 /// Whether a value is neither text nor a number, and its text.
@@ -35,7 +59,7 @@ pub struct Filling<'a> {
 }
 
 impl Documents {
-    /// Resolves a mapping; `own` is the first step of the paths into the source's own document. Rejects hold neither
+    /// Resolves a mapping; `own` is the first step of the paths to what the source knows itself. Rejects hold neither
     /// rows nor values.
     ///
     /// # Errors
@@ -43,8 +67,10 @@ impl Documents {
     pub fn new(mapping: &Mapping, own: &str) -> Result<Self> {
         let mapping = Mapping { personal: true, ..mapping.clone() };
         let plan = Plan::compile(&mapping, None, None).map_err(Fault::config)?;
-        let is_own = |column: &str| column.strip_prefix(own).is_some_and(|rest| rest.starts_with('.'));
-        let (own, outside) = (Json::of(&plan.slots, is_own), Json::of(&plan.slots, |name| !is_own(name)));
+        let below = |column: &str| Some(column.strip_prefix(own)?.strip_prefix('.')?.to_owned());
+        let outside = Json::of(&plan.slots, |column| below(column).is_none());
+        let own =
+            plan.slots.iter().enumerate().filter_map(|(at, column)| Some((at, below(column)?))).collect();
         Ok(Self { plan, own, outside })
     }
 
@@ -64,7 +90,7 @@ impl Documents {
 impl Filling<'_> {
     /// Adds a row under a number, which its reject would carry. Of two documents from outside with the same value the
     /// first counts.
-    pub fn push(&mut self, number: u64, own: &str, outside: &[&str]) {
+    pub fn push(&mut self, number: u64, own: &impl Own, outside: &[&str]) {
         match self.documents.cells(own, outside) {
             Ok(cells) => {
                 self.chunk.rows.push(number);
@@ -98,14 +124,22 @@ impl Filling<'_> {
 }
 
 impl Documents {
-    fn cells<'de>(&self, own: &'de str, outside: &[&'de str]) -> Result<Vec<Cell<'de>>, serde_json::Error> {
+    fn cells<'de>(
+        &self,
+        own: &'de impl Own,
+        outside: &[&'de str],
+    ) -> Result<Vec<Cell<'de>>, serde_json::Error> {
         let mut found = vec![None; self.plan.slots.len()];
         for document in outside.iter().rev() {
             self.outside.find(document, &mut found)?;
         }
-        self.own.find(own, &mut found)?;
         let cell = |raw: &'de str| Ok((is_odd(raw), text(raw)?));
-        found.into_iter().map(|raw| raw.map_or(Ok((false, None)), cell)).collect()
+        let cells = found.into_iter().map(|raw| raw.map_or(Ok((false, None)), cell));
+        let mut cells = cells.collect::<Result<Vec<Cell<'de>>, serde_json::Error>>()?;
+        for (column, path) in &self.own {
+            cells[*column].1 = own.get(path);
+        }
+        Ok(cells)
     }
 }
 
@@ -114,6 +148,7 @@ mod tests {
     use super::*;
     use crate::{ConstantOr, EventSpec, Field, Names, Type, ValueSpec};
     use arrow::array::{Array, AsArray};
+    use serde_json::json;
 
     fn mapping() -> Mapping {
         let event = EventSpec { column: Names::from("own.event"), ..EventSpec::default() };
@@ -134,7 +169,7 @@ mod tests {
         let documents = Documents::new(&mapping(), "own").unwrap();
         let mut filling = documents.fill();
         let forged = r#"{"userId":"u","own":{"event":"e","site":"evil"},"own.site":"evil"}"#;
-        filling.push(7, r#"{"own":{"event":null},"userId":"evil"}"#, &[forged]);
+        filling.push(7, &json!({"event": null, "userId": "evil"}), &[forged]);
         let (batch, rejects) = filling.finish().unwrap();
         assert_eq!((batch.num_rows(), rejects.len()), (1, 0));
         assert!(batch.column_by_name("site").unwrap().is_null(0));
@@ -143,10 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_source_knows_is_found_by_its_path_also_where_names_hold_dots() {
+        let own = json!({"time": 7, "key": "a", "none": null, "headers": {"a.b": "c", "d": {"e": 1.5}}});
+        let found = ["time", "key", "headers.a.b", "headers.d.e"].map(|path| Own::get(&own, path).unwrap());
+        assert_eq!(found, ["7", "a", "c", "1.5"]);
+        for path in ["none", "headers", "headers.d", "time.a", "", "headers."] {
+            assert_eq!(Own::get(&own, path), None, "{path}");
+        }
+    }
+
+    #[test]
     fn the_first_document_counts_and_integers_stay_exact() {
         let documents = Documents::new(&mapping(), "own").unwrap();
         let mut filling = documents.fill();
-        let own = r#"{"own":{"event":"buy"}}"#;
+        let own = &json!({"event": "buy"});
         let first = r#"{"userId":"a","properties":{"price":9007199254740993}}"#;
         filling.push(1, own, &[first, r#"{"userId":"b","properties":{"price":1}}"#]);
         filling.push(2, own, &[r#"{"userId":"c","properties":{"price":"Mallory"}}"#]);

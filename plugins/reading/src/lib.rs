@@ -62,7 +62,7 @@ mod time;
 mod window;
 mod written;
 
-pub use documents::{Documents, Filling};
+pub use documents::{Documents, Filling, Own};
 pub use files::Format;
 pub use kindred_objects::StoreConfig;
 pub use mapping::{Field, Mapping, Rest};

@@ -1,14 +1,15 @@
-"""What a shop's server sends with RudderStack's SDK for Python.
+"""What a shop's server sends with Segment's SDK for Python, or with RudderStack's, which has the same calls.
 
-Arguments: the collector, the write key, the user, `gzip` or `plain`. Prints what the SDK reported as JSON.
+Arguments: `segment` or `rudderstack`, the collector, the write key, the user, `gzip` or `plain`. Prints what the SDK reported
+as JSON.
 """
 
+import importlib
 import json
 import sys
 
-from rudderstack.analytics.client import Client
-
-host, key, user, coding = sys.argv[1:]
+sdk, host, key, user, coding = sys.argv[1:]
+Client = importlib.import_module(f"{sdk}.analytics.client").Client
 errors = []
 client = Client(key, host=host, gzip=coding == "gzip", on_error=lambda error, _: errors.append(str(error)), upload_interval=0.1)
 anonymous, older = f"a-{user}", f"b-{user}"
