@@ -128,9 +128,7 @@ impl Column {
                 let values = cells.map(rows, |bits| f64::from_bits(bits.cast_unsigned()));
                 Arc::new(Float64Array::new(values.into(), nulls))
             }
-            ColumnType::Boolean => {
-                Arc::new(BooleanArray::new(cells.map(rows, |flag| flag != 0).into(), nulls))
-            }
+            ColumnType::Boolean => Arc::new(BooleanArray::new(cells.bits(rows), nulls)),
             ColumnType::Time => {
                 let values = TimestampMicrosecondArray::new(cells.map(rows, |time| time).into(), nulls);
                 Arc::new(values.with_timezone("+00:00"))

@@ -1,6 +1,7 @@
 //! Whole numbers in a row, as narrow as the widest that came so far: an attribute of two million profiles is mostly a code or
 //! an age, and a byte of each.
 
+use arrow::buffer::BooleanBuffer;
 use std::ops::Range;
 
 /// Whole numbers. Those that are not negative and small are unsigned, all others have 64 bits.
@@ -49,6 +50,14 @@ impl Numbers {
     #[allow(clippy::useless_conversion, reason = "of one of the widths")]
     pub(super) fn map<T>(&self, range: Range<usize>, of: impl Fn(i64) -> T) -> Vec<T> {
         any!(self, list => list[range].iter().map(|number| of(i64::from(*number))).collect())
+    }
+
+    /// Which of some of them are not zero.
+    pub(super) fn bits(&self, range: Range<usize>) -> BooleanBuffer {
+        any!(self, list => {
+            let list = &list[range];
+            BooleanBuffer::collect_bool(list.len(), |at| list[at] != 0)
+        })
     }
 
     pub(super) fn set(&mut self, at: usize, number: i64) {

@@ -219,8 +219,13 @@ fn batches(profiles: &[u32], cut: impl Fn(Range<usize>) -> Vec<Range<usize>>) ->
 
 /// Batches of as many profiles each, where `events` tells how many events a page has.
 fn evenly(profiles: &[u32], rows: Range<usize>, events: impl Fn(u32) -> usize) -> Vec<Range<usize>> {
-    let parts = profiles[rows.clone()].chunk_by(|a, b| page(*a) == page(*b));
-    let expected: usize = parts.map(|part| events(page(part[0])) * part.len() / BATCH).sum();
+    let (mut expected, mut rest) = (0, &profiles[rows.clone()]);
+    while let Some(first) = rest.first() {
+        let here = page(*first);
+        let part = rest.partition_point(|profile| page(*profile) == here);
+        expected += events(here) * part / BATCH;
+        rest = &rest[part..];
+    }
     let count = expected.div_ceil(EVENTS).clamp(1, rows.len());
     let size = rows.len().div_ceil(count);
     rows.clone().step_by(size).map(|start| start..rows.end.min(start + size)).collect()

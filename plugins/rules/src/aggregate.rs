@@ -22,6 +22,8 @@ pub(crate) struct View<'a> {
     pub(crate) lists: &'a [Span],
     /// Per event, the row of its profile.
     pub(crate) rows: &'a [u32],
+    /// The first event of each list that has one.
+    pub(crate) starts: &'a Bits,
     /// The events that matter and lie in the window.
     pub(crate) mask: &'a Bits,
     pub(crate) column: Option<&'a Vector>,
@@ -36,10 +38,14 @@ pub(crate) struct View<'a> {
 pub(crate) struct Scratch {
     picks: Vec<u32>,
     distinct: Vec<u64>,
+    some: Bits,
+    firsts: Bits,
 }
 
 /// No event.
 const NONE: u32 = u32::MAX;
+/// So many different texts are looked for one after the other, 64 events at a time.
+const FEW: usize = 4;
 
 impl View<'_> {
     /// Computes a call for every profile.
@@ -67,7 +73,7 @@ impl View<'_> {
                 (count > 0 && !sum.is_nan()).then(|| sum / count as f64)
             }),
             (Function::CountDistinct, Some(column), Vector::Ints(out)) => {
-                self.count_distinct(column, &mut scratch.distinct, out);
+                self.count_distinct(column, scratch, out);
             }
             (_, Some(column), out) => {
                 let picks = &mut scratch.picks;
@@ -225,7 +231,8 @@ impl View<'_> {
         });
     }
 
-    fn count_distinct(&self, column: &Vector, room: &mut Vec<u64>, out: &mut Numbers<i64>) {
+    fn count_distinct(&self, column: &Vector, scratch: &mut Scratch, out: &mut Numbers<i64>) {
+        let room = &mut scratch.distinct;
         match column {
             Vector::Ints(numbers) => {
                 if !self.count_distinct_near(&numbers.values, room, out) {
@@ -240,8 +247,10 @@ impl View<'_> {
                 self.count_distinct_any(|event| u64::from(bools.yes.get(event)), room, out);
             }
             Vector::Texts(texts) => match texts.bytes() {
+                Some((bytes, same)) if is_few(&same) => self.count_few(bytes, &same, scratch, out),
                 Some((bytes, same)) if same.iter().all(|code| *code < 64) => {
-                    let bits = same.map(|code| 1 << code);
+                    let mut bits = [0; 256];
+                    bits.iter_mut().zip(same).for_each(|(bit, code)| *bit = 1 << code);
                     self.count_bits(|event| bits[usize::from(bytes[event])], room, out);
                 }
                 _ => {
@@ -253,6 +262,26 @@ impl View<'_> {
                     }
                 }
             },
+        }
+    }
+
+    /// How many of few texts the events of each profile have: of each text, whether there is a first event.
+    fn count_few(
+        &self,
+        bytes: &[u8],
+        same: &[u8],
+        Scratch { some, firsts, .. }: &mut Scratch,
+        out: &mut Numbers<i64>,
+    ) {
+        let rows = self.lists.len();
+        let values = out.values.clear();
+        values.resize(rows, 0);
+        out.valid.fill(rows, true);
+        for code in 0..same.len() as u8 {
+            some.pack_each(bytes, |byte| byte == code);
+            some.and(self.mask);
+            firsts.firsts(some, self.starts);
+            firsts.each(|event| values[self.rows[event] as usize] += 1);
         }
     }
 
@@ -298,6 +327,11 @@ impl View<'_> {
 /// As positions.
 pub(crate) fn range((start, end): Span) -> Range<usize> {
     start as usize..end as usize
+}
+
+/// Whether there are few texts, and each has one code.
+fn is_few(same: &[u8]) -> bool {
+    same.len() <= FEW && (0..).zip(same).all(|(code, same): (u8, _)| code == *same)
 }
 
 fn order(column: &Vector, a: usize, b: usize) -> Ordering {

@@ -205,6 +205,7 @@ impl Evaluator {
             cut_of,
             lists,
             rows,
+            starts,
             times,
             table,
             scratch,
@@ -259,7 +260,7 @@ impl Evaluator {
                 let Call { function, column, zone, mask, .. } = &program.calls[*position];
                 let column = column.map(|id| &events[id]);
                 let mask = inside[cut_of[*position]].as_ref().unwrap_or(&masks[*mask]);
-                let view = View { lists, rows, mask, column, zone: zone.as_ref(), times, as_of };
+                let view = View { lists, rows, starts, mask, column, zone: zone.as_ref(), times, as_of };
                 view.compute(*function, scratch, out);
                 Ok(())
             }

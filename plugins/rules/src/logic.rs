@@ -157,6 +157,14 @@ impl Bits {
         self.len = other.len;
     }
 
+    /// Replaces all bits by those that are set in two others.
+    pub(crate) fn both(&mut self, one: &Self, other: &Self) {
+        debug_assert_eq!(one.len, other.len);
+        self.words.clear();
+        self.words.extend(one.words.iter().zip(&other.words).map(|(a, b)| a & b));
+        self.len = one.len;
+    }
+
     pub(crate) fn and(&mut self, other: &Self) {
         self.zip(other, |a, b| a & b);
     }

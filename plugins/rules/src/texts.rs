@@ -108,13 +108,13 @@ impl Texts {
 
     /// For each row the place of its text in a dictionary of at most 256, and for each place a number that is the same
     /// where the texts are; none where texts are not coded so.
-    pub(crate) fn bytes(&self) -> Option<(&[u8], [u8; NARROW])> {
+    pub(crate) fn bytes(&self) -> Option<(&[u8], Vec<u8>)> {
         let (Keys::U8(keys), None) = (&self.column.keys, &self.rows) else { return None };
         let mut seen: HashMap<&str, u8> = HashMap::new();
-        let mut same = [0; NARROW];
-        for (same, text) in same.iter_mut().zip(self.column.values.iter()) {
+        let mut same = Vec::with_capacity(self.column.values.len().min(NARROW));
+        for text in self.column.values.iter().take(NARROW) {
             let next = seen.len() as u8;
-            *same = text.map_or(0, |text| *seen.entry(text).or_insert(next));
+            same.push(text.map_or(0, |text| *seen.entry(text).or_insert(next)));
         }
         Some((keys, same))
     }

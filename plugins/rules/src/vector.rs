@@ -144,16 +144,24 @@ impl Vector {
         }
     }
 
+    /// Where there is a value, which is kept for all but truth.
+    pub(crate) fn valid(&self) -> Option<&Bits> {
+        match self {
+            Self::Bools(_) => None,
+            Self::Ints(numbers) => Some(&numbers.valid),
+            Self::Floats(numbers) => Some(&numbers.valid),
+            Self::Texts(texts) => Some(&texts.valid),
+        }
+    }
+
     /// Where there is a value: numbers that are not null, truth that is not unknown.
     pub(crate) fn copy_valid(&self, out: &mut Bits) {
-        match self {
-            Self::Bools(bools) => {
+        match (self.valid(), self) {
+            (None, Self::Bools(bools)) => {
                 out.copy(&bools.yes);
                 out.or(&bools.no);
             }
-            Self::Ints(numbers) => out.copy(&numbers.valid),
-            Self::Floats(numbers) => out.copy(&numbers.valid),
-            Self::Texts(texts) => out.copy(&texts.valid),
+            (valid, _) => valid.into_iter().for_each(|valid| out.copy(valid)),
         }
     }
 

@@ -32,10 +32,16 @@ impl Evaluator {
             if wanted.is_some_and(|wanted| !wanted.masks[at]) {
                 continue;
             }
-            mask.copy(&events[*predicate].bools().yes);
-            if let Some(column) = column {
-                events[*column].copy_valid(&mut present);
-                mask.and(&present);
+            let holds = &events[*predicate].bools().yes;
+            match column.map(|column| &events[column]) {
+                None => mask.copy(holds),
+                Some(column) => {
+                    let present = column.valid().unwrap_or_else(|| {
+                        column.copy_valid(&mut present);
+                        &present
+                    });
+                    mask.both(holds, present);
+                }
             }
             if let Some(owned) = owned {
                 mask.and(owned);
@@ -135,9 +141,7 @@ impl Evaluator {
             match &self.windows[window] {
                 None => *inside = None,
                 Some(bits) => {
-                    let inside = inside.get_or_insert_default();
-                    inside.copy(&self.masks[mask]);
-                    inside.and(bits);
+                    inside.get_or_insert_default().both(&self.masks[mask], bits);
                 }
             }
         }
