@@ -7,7 +7,7 @@ use crate::{
     config::{Pipeline, Problem},
     plugin::registry::Registry,
     segment::group,
-    step::intake::Bound,
+    step::bound::Bound,
     store::Store,
     testing,
 };

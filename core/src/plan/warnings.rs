@@ -5,7 +5,7 @@ use crate::{
     activate::{Delivered, Outlook},
     config::{ConsentDefault, Destination, Party, Pipeline, Source},
     plugin::registry::Registry,
-    step::{intake::Bound, schema},
+    step::{bound::Bound, schema},
     store::{Store, tables},
 };
 use arrow::datatypes::{Schema, SchemaRef};
@@ -59,8 +59,8 @@ pub(super) fn ask(
     source: &Source,
     store: Option<&Store>,
 ) -> Result<SchemaRef> {
-    let position = store.and_then(|store| store.tables.positions.get(&source.name).ok().flatten());
-    schema::schema(pipeline, registry, source, position.map(|p| p.to_vec()))
+    let position = store.map(|store| store.position(&source.name)).transpose()?.flatten();
+    schema::schema(pipeline, registry, source, position)
 }
 
 /// Of a source that did not answer.

@@ -1,6 +1,6 @@
 //! The cells of a source batch that are read row by row: identifiers, consent, time, and attributes.
 
-use super::intake::Bound;
+use super::bound::Bound;
 use crate::{Result, profile::Value, store::columns::ColumnType};
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringArray},

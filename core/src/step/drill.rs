@@ -3,8 +3,8 @@
 
 use super::{
     Observer, Run,
+    bound::Bound,
     chain::{Carried, Chain},
-    intake::Bound,
     load::Load,
     moment,
 };

@@ -6,12 +6,15 @@
 
 mod agree;
 pub mod bell;
+pub mod bound;
 mod cells;
 pub mod chain;
 mod content;
 mod contract;
 pub mod drill;
 mod exact;
+mod gate;
+pub mod gathering;
 pub mod intake;
 pub mod load;
 mod open;
@@ -36,8 +39,8 @@ pub(crate) use open::Opening;
 pub(crate) use prove::Schemas;
 pub(crate) use serve::Tended;
 
+use bound::Bound;
 use chain::Chain;
-use intake::Bound;
 use roaring::RoaringBitmap;
 use std::{
     collections::BTreeMap,

@@ -3,13 +3,13 @@
 use super::{
     Observer, Run, Schemas,
     bell::Bell,
+    bound::Bound,
     chain::Chain,
-    intake::Bound,
     summary::{SourceSummary, Summary},
     waiting,
 };
 use crate::{
-    Error, Result,
+    Result,
     config::{self, Pipeline},
     log,
     plugin::registry::Registry,
@@ -121,6 +121,5 @@ pub(super) fn start(
     store: &Store,
     bell: Option<&Bell>,
 ) -> Result<Chain> {
-    let position = store.tables.positions.get(&source.name).map_err(Error::State)?;
-    Chain::start(pipeline, registry, source, position.map(|p| p.to_vec()), bell)
+    Chain::start(pipeline, registry, source, store.position(&source.name)?, bell)
 }

@@ -1,8 +1,8 @@
 //! Whether another pipeline would open on the store of a run, found out before anything of the run is given up.
 
-use super::{Run, agree::Trial, chain::find, intake::Bound, schema::schema};
+use super::{Run, agree::Trial, bound::Bound, chain::find, schema::schema};
 use crate::{
-    Error, Result,
+    Result,
     config::Pipeline,
     segment::{Segments, applied::Record},
 };
@@ -24,10 +24,7 @@ impl Run<'_> {
             let same = |chain: &&super::Chain| chain.source.name == source.name && chain.is_of(next);
             let schema = match self.chains.iter().map(|(chain, _)| chain).find(same) {
                 Some(chain) => chain.schema.clone(),
-                None => {
-                    let position = self.store.tables.positions.get(&source.name).map_err(Error::State)?;
-                    schema(next, self.registry, source, position.map(|p| p.to_vec()))?
-                }
+                None => schema(next, self.registry, source, self.store.position(&source.name)?)?,
             };
             schemas.insert(source.name.clone(), schema);
         }

@@ -3,8 +3,8 @@
 
 use super::{
     Observer, Run,
+    bound::Bound,
     chain::{Carried, Chain, Feed},
-    intake::Bound,
     load::Load,
     steps::Step,
     summary::SourceSummary,

@@ -4,8 +4,8 @@
 use super::{
     Opening, Run, Schemas,
     bell::Bell,
+    bound::Bound,
     chain::{Carried, Chain, PATIENCE},
-    intake::Bound,
     open::start,
     steps::{ROUNDS, Step},
 };

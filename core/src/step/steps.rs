@@ -1,7 +1,7 @@
 //! One step: batches are taken until nothing waits or it is large enough, then everything that they cause is committed
 //! once.
 
-use super::{Run, WAITING, chain::Carried, intake::Gathering, load::Load, summary::SourceSummary};
+use super::{Run, WAITING, chain::Carried, gathering::Gathering, load::Load, summary::SourceSummary};
 use crate::{
     Error, Result,
     profile::batch::Moment,

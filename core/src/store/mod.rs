@@ -175,6 +175,15 @@ impl Store {
         Self::open_to(dir, true)
     }
 
+    /// Up to where a source's rows are committed, as the source told it.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn position(&self, source: &str) -> Result<Option<Vec<u8>>> {
+        let position = self.tables.positions.get(source).map_err(Error::State)?;
+        Ok(position.map(|position| position.to_vec()))
+    }
+
     /// Adds refused rows of a source to a change, and keeps those of `rows`, as the source handed them out, that may be
     /// kept.
     ///

@@ -14,10 +14,7 @@ use crate::{
     plugin::registry::Registry,
     profile::batch::Moment,
     segment::Segments,
-    step::{
-        intake::{Bound, Gathering},
-        load::Load,
-    },
+    step::{bound::Bound, gathering::Gathering, load::Load},
     store::Store,
 };
 use kindred_plugin_api::{Reason, columns::ATTR};

@@ -6,10 +6,7 @@ use arrow::{
 };
 use kindred_core::{
     config::{ConsentDefault, Source},
-    step::{
-        intake::{Bound, Gathering},
-        load::Load,
-    },
+    step::{bound::Bound, gathering::Gathering, load::Load},
     store::{Store, span::Span},
 };
 use roaring::RoaringBitmap;
