@@ -5,9 +5,9 @@
 
 use crate::{
     ast::Function,
+    bits::Bits,
     calendar::{DAY_US, Zone},
     kernel::compare_floats,
-    logic::Bits,
     vector::{Narrow, Numbers, Vector, narrow},
 };
 use arrow::datatypes::ArrowNativeType;

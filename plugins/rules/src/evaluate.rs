@@ -4,10 +4,10 @@ use crate::{
     aggregate::{Scratch, Span, View, range},
     ast::{CompareOp, Function, Literal},
     audience::Known,
+    bits::Bits,
     compile::{Call, Program, Steps},
     graph::{Id, Leaf, Node},
     identifiers::Identifiers,
-    logic::Bits,
     sequence::Finder,
     vector::Vector,
 };

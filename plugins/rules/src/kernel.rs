@@ -3,7 +3,8 @@
 
 use crate::{
     ast::{ArithmeticOp, CompareOp, IsTest, Literal},
-    logic::{Bits, Bools},
+    bits::Bits,
+    logic::Bools,
     vector::{Narrow, Numbers, Vector, narrow},
 };
 use arrow::datatypes::ArrowNativeType;

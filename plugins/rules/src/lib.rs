@@ -12,6 +12,7 @@
 mod aggregate;
 mod ast;
 mod audience;
+mod bits;
 mod calendar;
 mod call;
 mod case;

@@ -1,6 +1,6 @@
 //! Sequences: events that come after each other, the last soon enough after the first.
 
-use crate::logic::Bits;
+use crate::bits::Bits;
 use std::ops::Range;
 
 /// Looks for sequences, in room that is kept from profile to profile.

@@ -1,10 +1,6 @@
 //! Text of a batch: codes and a dictionary, or the text itself, as Arrow has it.
 
-use crate::{
-    logic::{Bits, Bools},
-    vector::load_valid,
-    wide::wide,
-};
+use crate::{bits::Bits, logic::Bools, vector::load_valid, wide::wide};
 use arrow::{
     array::{Array, AsArray, StringArray},
     buffer::ScalarBuffer,

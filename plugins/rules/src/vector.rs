@@ -1,11 +1,6 @@
 //! Columns as the evaluator works on them: one vector per node of a graph, kept and refilled from batch to batch.
 
-use crate::{
-    ast::Type,
-    logic::{Bits, Bools},
-    texts::Texts,
-    wide::wide,
-};
+use crate::{ast::Type, bits::Bits, logic::Bools, texts::Texts, wide::wide};
 use arrow::{
     array::{Array, AsArray},
     buffer::{NullBuffer, ScalarBuffer},

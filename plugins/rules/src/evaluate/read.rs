@@ -1,7 +1,7 @@
 //! Events in: where the list of each profile lies, which events matter to calls, and which lie in windows.
 
 use super::{Evaluator, Wanted};
-use crate::{aggregate::range, graph::Leaf, logic::Bits};
+use crate::{aggregate::range, bits::Bits, graph::Leaf};
 use arrow::{
     array::{Array, AsArray, ListArray, RecordBatch, StructArray},
     datatypes::TimestampMicrosecondType,

@@ -1,7 +1,7 @@
 //! Event times in 16 bits, so that one instruction compares many with the edge of a window. Where that does not decide, the
 //! times themselves do.
 
-use crate::{logic::Bits, wide::wide};
+use crate::{bits::Bits, wide::wide};
 
 /// The times of a batch, as steps of one length.
 #[derive(Debug, Default)]
