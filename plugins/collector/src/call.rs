@@ -300,6 +300,35 @@ mod tests {
         assert_eq!(time(Some("2026-01-02T12:00:00Z"), Some(&sent), NOON), (NOON - 7 * DAY, false));
     }
 
+    /// The names of what the collector knows stand in two places.
+    #[test]
+    fn every_column_of_the_collectors_own_is_known() {
+        let json = r#"{"listen":"","sites":{},"partners":{"ads":{"url":""}}}"#;
+        let config = kindred_plugin_api::options::parse(json).unwrap();
+        let text = || Some(Cow::Borrowed("text"));
+        let own = Own {
+            event: text(),
+            ip: text(),
+            user_agent: Some("text"),
+            clock: Some("text"),
+            cookie: Some("text"),
+            user: text(),
+            anonymous: text(),
+            idfa: Some("text".to_owned()),
+            aaid: Some("text".to_owned()),
+            partner: Some(("ads", "text")),
+            ..Own::default()
+        };
+        let mapping = format!("{:?}", crate::mapping::mapping(&config, &crate::Shared::default()));
+        let columns: Vec<&str> =
+            mapping.split('"').filter_map(|word| word.strip_prefix("collector.")).collect();
+        assert!(columns.len() > 10 && columns.contains(&"partner.ads"), "{columns:?}");
+        let unknown = columns.iter().filter(|column| kindred_reading::Own::get(&own, column).is_none());
+        assert_eq!(unknown.collect::<Vec<_>>(), Vec::<&&str>::new());
+        let others = ["partner.other", "partner", "ads", ""];
+        assert!(others.into_iter().all(|column| kindred_reading::Own::get(&own, column).is_none()));
+    }
+
     #[test]
     fn advertising_ids_are_taken_only_where_tracking_is_on_and_they_are_ids() {
         let ids = |json: &str| serde_json::from_str::<Device<'_>>(json).unwrap().ids();

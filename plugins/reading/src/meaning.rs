@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(meaning.problems(), []);
         let documents = Documents::new(&meaning.mapping(), "own").unwrap();
         let mut filling = documents.fill();
-        filling.push(1, r#"{"own":{"id":"7"}}"#, &[r#"{"user":"u","plan":"gold"}"#]);
+        filling.push(1, &serde_json::json!({"id": "7"}), &[r#"{"user":"u","plan":"gold"}"#]);
         let (batch, rejects) = filling.finish().unwrap();
         let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!((names.join(" "), rejects.len()), ("event_time id.user attr.plan".to_owned(), 0));
