@@ -31,6 +31,7 @@ mod written;
 pub use price::Price;
 pub use problem::{Problem, Problems};
 pub use schema::schema;
+pub use serve::{Key, Purpose, Scope, Serve};
 pub use vars::set_argument;
 pub use written::Written;
 
@@ -197,75 +198,6 @@ pub struct Distributed {
     pub deadline_ms: u64,
     /// How often a job is sent again and a lost worker is tried again; default 5.
     pub retries: u32,
-}
-
-/// How `kindred serve` works.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Serve {
-    /// Address of health, metrics and the Profile API, `HOST:PORT`.
-    pub listen: String,
-    /// Between two deliveries, milliseconds.
-    pub deliver_every_ms: u64,
-    /// Between two fittings of models, milliseconds.
-    pub fit_every_ms: u64,
-    /// Between two looks at a source that has ended, milliseconds.
-    pub look_every_ms: u64,
-    /// Name of the id cookie that stands for `me`.
-    pub cookie: Option<String>,
-    /// Callers of the Profile API, sorted by name.
-    pub keys: Vec<Key>,
-}
-
-/// One `[serve.keys.NAME]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Its name, which may stand in logs.
-    pub name: String,
-    /// The secret.
-    pub key: String,
-    /// What it may ask.
-    pub scopes: Vec<Scope>,
-    /// Attributes that it is shown, `SOURCE.NAME`.
-    pub attributes: Vec<String>,
-    /// Segments that it is shown; none for all.
-    pub segments: Option<Vec<String>>,
-    /// How far a profile's consent must reach for this use.
-    pub purpose: Purpose,
-    /// Web pages that may use it: `https://shop.example`.
-    pub origins: Vec<String>,
-}
-
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// What a key may ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// One profile, by an identifier.
-    Profile,
-    /// Many profiles at once.
-    Bulk,
-    /// Who enters and leaves, as it happens.
-    Changes,
-    /// Why a profile is in a segment.
-    Explain,
-    /// `/metrics`.
-    Metrics,
-}
-
-/// What a caller uses profiles for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    /// Personalisation on the operator's own pages: consent must reach `segment`.
-    #[default]
-    Segment,
-    /// Handing data on: consent must reach `activate`.
-    Activate,
 }
 
 /// Whose data it is.

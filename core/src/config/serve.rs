@@ -1,18 +1,89 @@
 //! `[serve]`: how a pipeline is served, and who may ask it.
 
 use super::{
-    Key, Serve, age,
+    age,
     engine::is_address,
     file::{self, KeyTable, ServeTable},
     problem::Problem,
     tree::{Node, Value},
 };
 use crate::near::instead;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Characters of a key that cannot be guessed.
 const SHORTEST_KEY: usize = 16;
 const LISTEN_HELP: &str = "write HOST:PORT, such as `127.0.0.1:8181`; port 0 takes any that is free";
+
+/// How `kindred serve` works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serve {
+    /// Address of health, metrics and the Profile API, `HOST:PORT`.
+    pub listen: String,
+    /// Between two deliveries, milliseconds.
+    pub deliver_every_ms: u64,
+    /// Between two fittings of models, milliseconds.
+    pub fit_every_ms: u64,
+    /// Between two looks at a source that has ended, milliseconds.
+    pub look_every_ms: u64,
+    /// Name of the id cookie that stands for `me`.
+    pub cookie: Option<String>,
+    /// Callers of the Profile API, sorted by name.
+    pub keys: Vec<Key>,
+}
+
+/// One `[serve.keys.NAME]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its name, which may stand in logs.
+    pub name: String,
+    /// The secret.
+    pub key: String,
+    /// What it may ask.
+    pub scopes: Vec<Scope>,
+    /// Attributes that it is shown, `SOURCE.NAME`.
+    pub attributes: Vec<String>,
+    /// Segments that it is shown; none for all.
+    pub segments: Option<Vec<String>>,
+    /// How far a profile's consent must reach for this use.
+    pub purpose: Purpose,
+    /// Web pages that may use it: `https://shop.example`.
+    pub origins: Vec<String>,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a key may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// One profile, by an identifier.
+    Profile,
+    /// Many profiles at once.
+    Bulk,
+    /// Who enters and leaves, as it happens.
+    Changes,
+    /// Why a profile is in a segment.
+    Explain,
+    /// `/metrics`.
+    Metrics,
+}
+
+/// What a caller uses profiles for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Personalisation on the operator's own pages: consent must reach `segment`.
+    #[default]
+    Segment,
+    /// Handing data on: consent must reach `activate`.
+    Activate,
+}
 
 impl Default for ServeTable {
     fn default() -> Self {
