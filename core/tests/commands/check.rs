@@ -57,7 +57,8 @@ fn problems(shop: &Shop, command: &str) -> Vec<(u64, String)> {
 
 #[test]
 fn what_does_not_fit_the_columns_is_shown_in_its_rule() {
-    let shop = shop(WRONG);
+    // Whatever else is served on this machine.
+    let shop = shop(&format!("{WRONG}[serve]\nlisten = \"127.0.0.1:0\"\n"));
     let (text, code) = shop.text(&["check", "pipeline.toml"]);
     assert_eq!(code, 2, "{text}");
     golden("check.txt", &text);

@@ -33,6 +33,38 @@ fn a_pixel_is_an_event_without_a_script() {
     assert_eq!(texts(&batch, "user_agent"), ["Mail"]);
 }
 
+/// A GET of the pixel does not go through the router, and a HEAD of it does.
+#[test]
+fn what_holds_for_every_request_holds_for_the_pixel() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path());
+    let path = "/pixel.gif?k=wk_shop_1";
+    let long = "a".repeat(9000);
+    let cases: [(&[(&str, &str)], u16); 4] = [
+        (&[], 200),
+        (&[ORIGIN], 200),
+        (&[("origin", "https://evil.example")], 403),
+        (&[("cookie", &long)], 431),
+    ];
+    for (headers, status) in cases {
+        let [get, head] = ["GET", "HEAD"].map(|method| server.ask(method, path, headers, b""));
+        assert_eq!((get.status, head.status), (status, status), "{headers:?}");
+        let names = |answer: &Answer| {
+            let names = answer.head.lines().filter_map(|line| line.split_once(": "));
+            let mut named: Vec<(String, String)> = names
+                .filter(|(name, _)| !["date", "set-cookie"].contains(name))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
+            named.sort();
+            named
+        };
+        assert_eq!(names(&get), names(&head));
+        assert!(get.header("x-content-type-options").is_some() && get.header("vary").is_some());
+        assert!(!get.body.is_empty() && head.body.is_empty());
+    }
+    assert_eq!(server.ask("POST", path, &[], b"").status, 405);
+}
+
 #[test]
 fn without_consent_nothing_is_stored_and_nothing_set_but_the_page_does_not_break() {
     let dir = tempfile::tempdir().unwrap();
