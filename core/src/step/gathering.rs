@@ -49,7 +49,7 @@ impl Gathering {
     /// The step's events as one segment.
     ///
     /// # Errors
-    /// When columns of one name differ in type, which [`Bound::new`] has excluded.
+    /// When columns of one name differ in type, which [`super::bound::Bound::new`] has excluded.
     pub fn segment(&mut self, known: &Columns) -> Result<Option<Segment>> {
         let parts = std::mem::take(&mut self.parts);
         if parts.is_empty() {
