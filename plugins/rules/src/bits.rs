@@ -310,11 +310,11 @@ impl Bits {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn bits(values: &[bool]) -> Bits {
+    pub(crate) fn bits(values: &[bool]) -> Bits {
         let mut bits = Bits::default();
         bits.pack(values.len(), |row| values[row]);
         bits

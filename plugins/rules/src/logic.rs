@@ -53,12 +53,7 @@ impl Bools {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn bits(values: &[bool]) -> Bits {
-        let mut bits = Bits::default();
-        bits.pack(values.len(), |row| values[row]);
-        bits
-    }
+    use crate::bits::tests::bits;
 
     fn bools(values: &[Option<bool>]) -> Bools {
         let yes: Vec<bool> = values.iter().map(|v| *v == Some(true)).collect();
