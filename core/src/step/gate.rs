@@ -40,9 +40,18 @@ pub(super) enum Way {
 }
 
 impl Bound {
+    /// The identifiers of a row: namespaces and values.
+    pub(super) fn named<'a>(
+        &'a self,
+        cells: &'a Cells,
+        row: usize,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value))
+    }
+
     /// The identifiers of a row, as it is found by them once it is kept.
     fn who(&self, cells: &Cells, row: usize) -> Vec<u128> {
-        cells.identifiers(row).map(|(at, value)| who(&self.identifiers[at].0, value)).collect()
+        self.named(cells, row).map(|(namespace, value)| who(namespace, value)).collect()
     }
 
     /// Rows that were set aside on the way: whether they may be kept, and denials among them.
@@ -58,9 +67,7 @@ impl Bound {
             let decision = set_aside.known.then(|| decide(cells.consent(row), self.default));
             if decision == Some(Decision::Suppress { explicit: true }) {
                 let since_us = cells.time(row).unwrap_or_else(crate::clock::now_us);
-                let found =
-                    cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value));
-                let found: Vec<(&str, &str)> = found.collect();
+                let found: Vec<(&str, &str)> = self.named(&cells, row).collect();
                 self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
             }
             let keep = matches!(decision, Some(Decision::Pass { .. }));

@@ -51,7 +51,7 @@ impl Bound {
         let mut found = Vec::new();
         for Passed { row, said, way } in rows {
             found.clear();
-            found.extend(cells.identifiers(row).map(|(at, value)| (self.identifiers[at].0.as_str(), value)));
+            found.extend(self.named(&cells, row));
             let since_us = cells.time(row).unwrap_or(now_us + row as i64);
             if way == Way::Denial {
                 self.deny(store, &found, (since_us, cells.consent_version(row)), gathering)?;
